@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The store keeps objects on disk and hands out references to them. This header is all that others see: nothing here
+ * says how bytes are laid out (docs/arena.md does).
+ *
+ * START HERE
+ *   writing: store_reserve -> store_write ... -> store_seal | store_abandon
+ *   reading: store_lookup -> (fd, offset, size) or (map, size) of the body -> store_release
+ *
+ * GLOSSARY
+ *   object     what is stored under one key: a meta, a head and one contiguous body. A representation longer than a
+ *              slice is several objects (its head alone, and one per slice); the cache layer knows that, the store
+ *              does not.
+ *   head       opaque bytes kept with the body (the stored response head).
+ *   key        hash: 128 bits, keyed; text: the printable form, stored and compared, so that a collision of hashes
+ *              is a miss and never a wrong object.
+ *   transient  memory that has no name and no index entry: for what is shared but not kept. Freed with its last
+ *              reference, within a budget.
+ *
+ * LIFE OF AN OBJECT
+ *   reserved   store_write, store_writer_view, then seal or abandon. Nobody finds it.
+ *   sealed     found by store_lookup; bytes never change. Only its meta may (store_refresh).
+ *   gone       removed or reclaimed: lookups miss, holders of references still read the same bytes.
+ *
+ * Thread safe, except that one writer is used by one thread at a time.
+ */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include "base/buf.h"
+#include "base/hash.h"
+
+struct store;
+struct store_writer;
+struct store_region;
+
+struct store_options {
+    const char *path;          /* the arena's folder; NULL: no disk, everything is transient */
+    uint64_t size_bytes;       /* the arena's budget: all region files, spares included */
+    uint64_t region_bytes;     /* power of two */
+    uint64_t transient_bytes;  /* budget of transient memory */
+    uint64_t object_bytes_avg; /* expected size of an object: sizes the index; 0 for the default (256 KiB) */
+};
+
+struct store_key {
+    struct hash128 hash;
+    struct slice text; /* at most STORE_KEY_TEXT_MAX */
+};
+
+/* What may change while the object stays. Times are wall clock, milliseconds since the epoch. */
+struct store_meta {
+    int64_t generated_at_ms; /* when the origin made it, as far as is known: now - this is its Age */
+    int64_t fresh_until_ms;
+    uint32_t stale_while_revalidate_s;
+    uint32_t stale_if_error_s;
+    uint64_t total_size_bytes; /* of the whole representation, of which this object may be a slice */
+    uint16_t site_id;
+    uint8_t content_class; /* enum content_class */
+    uint8_t flags;         /* the cache layer's; the store keeps them */
+};
+
+#define STORE_KEY_TEXT_MAX (16 * 1024)
+#define STORE_HEAD_MAX     (32 * 1024)
+
+/* A reference to an object (or to one being written): by value, no heap. Copy with store_object_copy only. */
+struct store_object {
+    struct store_region *region; /* held; NULL: holds nothing */
+    int fd;                      /* of the region: sendfile(2) from here */
+    uint64_t body_offset_bytes;  /* in fd */
+    uint64_t body_size_bytes;
+    const char *body;            /* the same bytes in the map: for small writes and TLS */
+    struct slice key_text, head; /* in the map */
+    struct store_meta meta;      /* as it was at the lookup */
+};
+
+struct store_reservation {
+    size_t head_size_max;     /* of key text and head together */
+    uint64_t body_size_bytes; /* room for the body: exact, or the most it may get */
+    bool transient;
+};
+
+/* Creates the arena or opens what is there, whole at once. On failure a sentence for the operator stands in `error`
+ * (what was needed, what was found). -ENOSPC, -EBUSY (another process has it), -EINVAL, or what the system said. */
+int store_open(const struct store_options *options, struct buf *error, struct store **ret_store);
+
+/* Ends it; what was sealed is there at the next open. All references and writers must have been given back. */
+void store_close(struct store *s);
+
+/* Secret of the keyed hash: random, made with the arena and kept in it. */
+const uint8_t *store_hash_secret(const struct store *s);
+
+/* The object under this key, or false. *ret_object must be given back with store_release. */
+bool store_lookup(struct store *s, const struct store_key *key, struct store_object *ret_object);
+void store_object_copy(const struct store_object *from, struct store_object *ret_object);
+void store_release(struct store_object *o); /* idempotent */
+
+/* Room for one object. 0; -EFBIG (larger than the store takes: half a region), -ENOBUFS (transient budget used up, or no
+ * region free: all are held by readers), -ENOMEM, -EIO. Falls back to transient by itself when there is no disk;
+ * store_writer_is_kept tells. */
+int store_reserve(struct store *s, const struct store_reservation *want, struct store_writer **ret_writer);
+bool store_writer_is_kept(const struct store_writer *w);
+
+/* Appends to the body. 0, -ENOSPC beyond the reservation, or -EIO; after an error only abandon is legal. */
+int store_write(struct store_writer *w, const void *data, size_t size);
+
+/* A reference to the body as far as it is written, for those who follow the fill. `head`, `key_text` and `meta` are
+ * empty; body_size_bytes is the reserved size, of which the first bytes written so far may be read. */
+void store_writer_view(struct store_writer *w, struct store_object *ret_object);
+
+/* Makes it an object, found from now on; replaces what stood under the key. The body is what was written (less than
+ * reserved is fine). Frees the writer in every case. For a transient writer it only frees the writer. */
+int store_seal(struct store_writer *w, const struct store_key *key, struct slice head, const struct store_meta *meta);
+void store_abandon(struct store_writer *w); /* NULL is fine */
+
+/* Replaces the meta of the object `o` refers to, if it still stands under that key (a 304 arrived). */
+bool store_refresh(struct store *s, const struct store_key *key, const struct store_object *o, const struct store_meta *meta);
+bool store_remove(struct store *s, const struct store_key *key);
+
+struct store_stats {
+    uint64_t budget_bytes, region_bytes;
+    uint64_t regions, regions_held;   /* in use; reclaimed but still held open by readers */
+    uint64_t written_bytes;           /* bodies and heads since the start */
+    uint64_t wasted_bytes;            /* padding, abandoned and unused reservations since the start */
+    uint64_t reclaimed_regions;       /* since the start */
+    uint64_t objects, index_capacity; /* sealed and not known dead; slots */
+    uint64_t index_displaced;         /* live entries lost to a full bucket since the start */
+    uint64_t transient_bytes, transient_budget_bytes;
+    uint64_t io_errors;
+};
+void store_stats(struct store *s, struct store_stats *ret_stats);
+
+#endif

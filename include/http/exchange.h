@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One request and its response, as a server's code sees it, whatever the version of HTTP. HTTP/1 is behind it today
+ * (http/server.h); HTTP/2 comes in behind the same functions.
+ *
+ *   on_request(x) -> exchange_respond -> exchange_send ... -> exchange_finish
+ *                                   \-> exchange_abort      (also legal before exchange_respond)
+ *   on_gone(x): the viewer went away before the finish. Neither finish nor abort may follow.
+ *
+ * After finish, abort or on_gone the exchange is no more.
+ */
+#ifndef HTTP_EXCHANGE_H
+#define HTTP_EXCHANGE_H
+
+#include "base/addr.h"
+#include "http/head.h"
+#include "io/stream.h"
+
+struct exchange;
+
+struct exchange_events {
+    void (*on_writable)(struct exchange *x);                 /* after a send took less than it was given */
+    void (*on_gone)(struct exchange *x, const char *reason); /* "client_closed", "send_timeout", "client_error" */
+};
+
+#define EXCHANGE_LENGTH_UNKNOWN UINT64_MAX
+
+struct exchange {
+    const struct http_head *request; /* valid until the end of the exchange */
+    struct addr peer, local;
+    bool is_tls;
+    const char *server_name; /* SNI, "" for none */
+    struct loop *loop;
+
+    void *user;                            /* the handler's */
+    const struct exchange_events *events;  /* set by the handler inside on_request */
+    const struct exchange_ops *ops;        /* the version's */
+};
+
+/* Sends the head. `fields`: complete lines "Name: value\r\n", nothing about framing or the connection: Content-Length,
+ * Transfer-Encoding, Connection are the server's. body_size: of what will be sent; EXCHANGE_LENGTH_UNKNOWN: framed as the
+ * version does it. For HEAD, 204 and 304 it is only what Content-Length says (unknown: none is sent), and no body may be
+ * sent. Nothing may stay in the kernel's way: the head goes out with the first body bytes, at the next exchange_flush or
+ * finish. */
+void exchange_respond(struct exchange *x, unsigned status, struct slice fields, uint64_t body_size);
+
+/* Sends body bytes: how many were taken; less than span->size means on_writable will come. Negative: broken, on_gone will
+ * follow at the end of this turn of the loop. */
+ssize_t exchange_send(struct exchange *x, const struct span *span);
+
+/* Pushes out what is held back (the head, a chunk's frame), when the next bytes are not there yet. */
+void exchange_flush(struct exchange *x);
+
+/* All of the body was sent. */
+void exchange_finish(struct exchange *x);
+
+/* Ends it so that the viewer sees a broken response, never a short one that looks whole. */
+void exchange_abort(struct exchange *x);
+
+/* A whole small response in one call: respond, send, finish. */
+void exchange_reply(struct exchange *x, unsigned status, struct slice fields, struct slice body);
+
+void exchange_set_pace(struct exchange *x, uint64_t rate_bytes_per_s);
+
+/* Bytes handed to the connection for this exchange: head, framing and body. */
+uint64_t exchange_sent_bytes(const struct exchange *x);
+
+/* What a version of HTTP implements. */
+struct exchange_ops {
+    void (*respond)(struct exchange *x, unsigned status, struct slice fields, uint64_t body_size);
+    ssize_t (*send)(struct exchange *x, const struct span *span);
+    void (*flush)(struct exchange *x);
+    void (*finish)(struct exchange *x);
+    void (*abort)(struct exchange *x);
+    void (*set_pace)(struct exchange *x, uint64_t rate_bytes_per_s);
+    uint64_t (*sent_bytes)(const struct exchange *x);
+};
+
+#endif
