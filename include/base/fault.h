@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Fault points: named places where the world can be made to fail on request, in debug builds only. A test
+ * arms a point; FAULT("store.pwrite") is then true at the n-th pass. In release builds FAULT is the constant
+ * false.
+ */
+#ifndef BASE_FAULT_H
+#define BASE_FAULT_H
+
+#include <stdbool.h>
+
+/* Arms `name` to fire at its `nth` pass from now (1 is the next) and, when repeat, at each one after. */
+void fault_arm(const char *name, unsigned nth, bool repeat);
+void fault_disarm_all(void);
+
+/* Arms what the text says: "name:nth[:repeat],...", as the environment variable SHOREBREAK_FAULTS is given.
+ */
+void fault_arm_from_text(const char *text);
+bool fault_fires(const char *name);
+
+#ifdef NDEBUG
+#define FAULT(name) false
+#else
+#define FAULT(name) fault_fires(name)
+#endif
+
+#endif
