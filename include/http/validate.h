@@ -7,7 +7,7 @@
 #ifndef HTTP_VALIDATE_H
 #define HTTP_VALIDATE_H
 
-#include "base/slice.h"
+#include "http/head.h"
 
 struct etag {
     struct slice opaque; /* between the quotes */
@@ -23,12 +23,10 @@ bool http_etag_equal_weak(const struct etag *a, const struct etag *b);
  */
 bool http_etag_list_has(struct slice list, const struct etag *tag, bool strong);
 
-enum condition_method { CONDITION_GET, CONDITION_HEAD, CONDITION_OTHER };
-
 /* What the request says. If-Match and If-Unmodified-Since are the origin's to judge (RFC 9111 section 4.3.2):
  * a cache leaves them out here. */
 struct condition_request {
-    enum condition_method method;
+    enum http_method method;
     bool has_range;
     struct slice if_match, if_unmodified_since, if_none_match, if_modified_since, if_range;
 };
