@@ -26,11 +26,19 @@ static pthread_mutex_t points_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct point points[POINTS_MAX];
 static atomic_uint armed_count;
 
-/* The point of this name (or a free place, for the empty name), or NULL. Under the lock. */
+/* Under the lock. */
 static struct point *find_point(struct slice name)
 {
     for (size_t i = 0; i < POINTS_MAX; i++)
-        if (slice_equal(slice_of(points[i].name), name))
+        if (points[i].name[0] && slice_equal(slice_of(points[i].name), name))
+            return &points[i];
+    return NULL;
+}
+
+static struct point *find_free(void)
+{
+    for (size_t i = 0; i < POINTS_MAX; i++)
+        if (!points[i].name[0])
             return &points[i];
     return NULL;
 }
@@ -49,7 +57,7 @@ static bool arm(struct slice name, unsigned nth, bool repeat)
         return false;
     pthread_mutex_lock(&points_lock);
     p = find_point(name);
-    if (!p && (p = find_point(SLICE_EMPTY))) {
+    if (!p && (p = find_free())) {
         snprintf(p->name, sizeof(p->name), "%.*s", SLICE_ARG(name));
         atomic_fetch_add(&armed_count, 1);
     }
