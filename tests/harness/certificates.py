@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An authority of the test's own, made with the openssl command, and what clients and servers need to use it."""
+import ssl
+import subprocess
+from pathlib import Path
+
+
+def _openssl(*arguments):
+    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
+
+
+class Authority:
+    """Issues certificates that only those trust who are given its ca_path."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.ca_path = self.folder / "ca.pem"
+        self._key = self.folder / "ca.key"
+        _openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", 30,
+                 "-subj", "/CN=Test authority", "-keyout", self._key, "-out", self.ca_path)
+
+    def issue(self, *names):
+        """(certificate path, key path), both PEM, for DNS names (wildcards too) and IP addresses."""
+        stem = names[0].replace("*", "any").replace(":", "-")
+        certificate, key = self.folder / f"{stem}.pem", self.folder / f"{stem}.key"
+        request, extensions = self.folder / f"{stem}.csr", self.folder / f"{stem}.ext"
+        alternatives = ",".join(("IP:" if _is_address(name) else "DNS:") + name for name in names)
+        extensions.write_text(f"subjectAltName={alternatives}\n")
+        _openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
+                 f"/CN={names[0][:60]}", "-keyout", key, "-out", request)
+        _openssl("x509", "-req", "-in", request, "-CA", self.ca_path, "-CAkey", self._key, "-CAcreateserial",
+                 "-days", 30, "-extfile", extensions, "-out", certificate)
+        return certificate, key
+
+    def client_context(self, version=None):
+        """Trusts this authority and no other. version: exactly this ssl.TLSVersion."""
+        context = ssl.create_default_context(cafile=self.ca_path)
+        if version:
+            context.minimum_version = context.maximum_version = version
+        return context
+
+    def server_context(self, *names):
+        """For an origin that speaks TLS."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*self.issue(*names))
+        return context
+
+
+def _is_address(name):
+    return ":" in name or name.replace(".", "").isdigit()
