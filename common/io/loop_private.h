@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the rest of common/io may know of a loop. Private to common/io.
+ */
+#ifndef IO_LOOP_PRIVATE_H
+#define IO_LOOP_PRIVATE_H
+
+#include <uv.h>
+
+#include "io/loop.h"
+
+uv_loop_t *loop_uv(struct loop *l);
+
+/* Memory for use within one call; whoever is called next on this loop may overwrite it. */
+#define LOOP_SCRATCH_SIZE ((size_t)384 * 1024)
+char *loop_scratch(struct loop *l);
+
+/* Something that outlives its owner's close for a bounded time, and must end when the loop does. */
+struct loop_leftover;
+typedef void loop_leftover_fn(struct loop_leftover *leftover);
+struct loop_leftover {
+    struct list node;
+    loop_leftover_fn *end_now; /* called by loop_free, out of the list already */
+};
+void loop_add_leftover(struct loop *l, struct loop_leftover *leftover, loop_leftover_fn *end_now);
+
+#endif
