@@ -104,23 +104,32 @@ bool buf_append_u64(struct buf *b, uint64_t value)
     return buf_append(b, digits + at, sizeof(digits) - at);
 }
 
-bool buf_printf(struct buf *b, const char *format, ...)
+bool buf_vprintf(struct buf *b, const char *format, va_list args)
 {
-    va_list args;
+    va_list again;
     int size;
     char *at;
 
-    va_start(args, format);
-    size = vsnprintf(NULL, 0, format, args);
-    va_end(args);
+    va_copy(again, args);
+    size = vsnprintf(NULL, 0, format, again);
+    va_end(again);
     if (!CHECK(size >= 0))
         return false;
     at = buf_reserve(b, (size_t)size);
     if (!at)
         return false;
-    va_start(args, format);
     vsnprintf(at, (size_t)size + 1, format, args);
-    va_end(args);
     b->size += (size_t)size;
     return true;
+}
+
+bool buf_printf(struct buf *b, const char *format, ...)
+{
+    va_list args;
+    bool fits;
+
+    va_start(args, format);
+    fits = buf_vprintf(b, format, args);
+    va_end(args);
+    return fits;
 }

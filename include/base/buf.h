@@ -37,6 +37,7 @@ bool buf_append_text(struct buf *b, const char *text);
 bool buf_append_char(struct buf *b, char c);
 bool buf_append_u64(struct buf *b, uint64_t value);
 bool buf_printf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
+bool buf_vprintf(struct buf *b, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
 
 static inline struct slice buf_slice(const struct buf *b)
 {

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the operator wants, read from one YAML file and checked whole (docs/config.md has every field). A
+ * configuration never changes once loaded: threads share it by reference counts, and a new one replaces it as
+ * a whole. All texts are terminated, slices too, and live as long as the configuration.
+ */
+#ifndef CONFIG_H
+#define CONFIG_H
+
+#include "base/addr.h"
+#include "base/buf.h"
+
+#define CONFIG_NONE UINT64_MAX /* a duration that was given as "none" */
+
+struct config_listener {
+    struct addr address; /* its port is never 0 */
+    bool tls;
+};
+
+struct config_arena {
+    const char *path; /* NULL: nothing is kept */
+    uint64_t size_bytes;
+    uint64_t region_size_bytes; /* a power of two */
+    uint64_t slice_size_bytes;  /* a power of two, at most a quarter of a region */
+};
+
+enum config_viewer_address { VIEWER_ADDRESS_TRUNCATED, VIEWER_ADDRESS_FULL, VIEWER_ADDRESS_NONE };
+
+struct config_access_log {
+    const char *path; /* NULL: no access log; "-": standard output */
+    enum config_viewer_address viewer_address;
+};
+
+struct config_place {
+    char country[3]; /* ISO 3166-1 alpha-2, or "" */
+    bool has_point;
+    double latitude, longitude; /* degrees, when has_point */
+};
+
+struct config_geoip_override {
+    struct addr_prefix prefix;
+    struct config_place place;
+};
+
+struct config_geoip {
+    const char *database; /* NULL: none */
+    const char *country_field;
+    struct config_geoip_override *overrides; /* the first that contains an address counts */
+    size_t override_count;
+};
+
+struct config_edge {
+    const char *name;
+    struct addr address; /* without a port */
+    struct config_place place;
+    char (*serves)[3]; /* countries whose viewers prefer this edge */
+    size_t serve_count;
+    unsigned weight;
+    uint16_t http_port, https_port;
+};
+
+struct config_origin {
+    bool tls;
+    const char *host; /* name or address, IPv6 without brackets */
+    uint16_t port;
+    struct slice authority;   /* "host" or "host:port", as in the URL */
+    struct slice path_prefix; /* "" or "/a/b", without a slash at the end */
+};
+
+struct config_countries { /* at most one of the two lists is not empty */
+    char (*allow)[3];
+    size_t allow_count;
+    char (*deny)[3];
+    size_t deny_count;
+};
+
+struct config_freshness {          /* for how long a response is fresh when it does not say so itself */
+    uint64_t playlist_live_max_ms; /* CONFIG_NONE: only the playlist's own durations count */
+    uint64_t playlist_ended_ms, playlist_multivariant_ms;
+    uint64_t segment_ms, init_ms, part_ms, key_ms, other_ms;
+    uint64_t not_found_ms;
+};
+
+struct config_origin_timeouts {
+    uint64_t connect_ms, first_byte_ms, idle_ms;
+};
+
+struct config_tls {
+    const char *certificate; /* paths of PEM files; NULL: the site has no certificate */
+    const char *key;
+};
+
+struct config_site {
+    const char *name;
+    /* Lower case, without port; IPv6 in its shortest form, without brackets; "*.example.com" stands for any
+     * one or more labels. The site's names at each edge are among them. */
+    struct slice *hosts;
+    size_t host_count;
+    struct slice edge_host; /* the pattern, or "" */
+    struct slice
+        *edge_hosts; /* the site's name at config->edges[i]; NULL without a pattern or without edges */
+    struct config_origin origin;
+    struct slice origin_host; /* the Host field for the origin */
+    struct config_tls tls;
+    struct config_countries countries;
+    struct slice *query_drop; /* names of parameters; one that ends with '*' is a prefix */
+    size_t query_drop_count;
+    struct slice *cors_origins; /* "*", or lower-case "scheme://host[:port]" */
+    size_t cors_origin_count;
+    struct config_freshness freshness;
+    struct config_origin_timeouts origin_timeouts;
+};
+
+struct config_limits {
+    uint64_t header_timeout_ms, idle_timeout_ms, send_stall_timeout_ms;
+    uint64_t drain_min_bytes_per_s; /* 0: no minimum */
+    uint64_t connections_max;
+    uint64_t request_head_max_bytes, uri_max_bytes;
+    uint64_t transient_bytes_max;
+};
+
+struct config {
+    const char *edge;               /* this edge's name */
+    const struct config_edge *self; /* this edge in `edges`, or NULL when there is no map */
+    unsigned workers;               /* 0: one per core */
+    struct config_listener *listeners;
+    size_t listener_count;
+    struct addr admin;
+    bool has_admin;
+    struct config_arena arena;
+    struct config_access_log access_log;
+    struct addr_prefix *trusted_proxies;
+    size_t trusted_proxy_count;
+    struct config_geoip geoip;
+    struct config_edge *edges;
+    size_t edge_count;
+    struct config_site *sites;
+    size_t site_count;
+    struct config_limits limits;
+};
+
+/*
+ * Reads a file. Relative paths in it are relative to its folder. On failure `errors` holds a line for each
+ * error (at most CONFIG_ERRORS_MAX), "FILE:LINE:COLUMN: sites[0].origin: what is wrong, what is expected",
+ * and a negative errno is returned: -EINVAL when the content is wrong. The caller owns one reference of
+ * *ret_config.
+ */
+#define CONFIG_ERRORS_MAX 20
+int config_load(const char *path, struct buf *errors, const struct config **ret_config);
+
+/* The same of a text that came from `path`. */
+int config_parse(const char *path, struct slice text, struct buf *errors, const struct config **ret_config);
+
+/* Any thread. */
+const struct config *config_ref(const struct config *c);
+void config_unref(const struct config *c); /* NULL is fine */
+
+#endif
