@@ -35,11 +35,12 @@ struct uri_authority {
 /* Host or Host field "host[:port]". Userinfo, an empty host, IPvFuture and port 0 are refused. */
 bool uri_parse_authority(struct slice authority, struct uri_authority *ret_authority);
 
-/* Appends `text` with %41 to %7E decoded where they stand for unreserved characters and the hex digits of all
- * others in upper case (RFC 3986 section 6.2.2). %2F and the like stay. `text` has passed a parse above. */
+/* Appends `text` with percent-encodings of unreserved characters decoded and the hex digits of all others in
+ * upper case (RFC 3986 section 6.2.2): %2F and the like stay. */
 bool uri_append_normalized(struct buf *out, struct slice text);
 
-/* The same for a path, and dot segments removed afterwards, so that "/a/%2e%2E/b" is "/b". */
+/* The same for a path, and dot segments removed afterwards, so that "/a/%2e%2E/b" is "/b". An empty path is
+ * "/". */
 bool uri_append_normalized_path(struct buf *out, struct slice path);
 
 /* RFC 3986 section 5.2.4, in place; returns the new size. Never climbs above the root. */
@@ -50,7 +51,7 @@ size_t uri_remove_dot_segments(char *path, size_t size);
  * requested: without fragment, and with bytes that no URI may hold (spaces, non-ASCII) percent-encoded as
  * players do. `base` is absolute, or origin-form: then so is the result, unless the reference names an
  * authority. False when either is malformed (control bytes, broken percent-encoding) or `out` is full; `out`
- * is then as it was.
+ * then has the size it had.
  */
 bool uri_resolve(struct slice base, struct slice reference, struct buf *out);
 
