@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Flights as their filler sees them: the body goes into the store piece by piece. Sizes decide the pieces:
+ *   known, up to a slice     one piece, sealed under the object's own key at the end
+ *   known, above a slice     the object's head is stored at once, then a piece per slice, each sealed when full
+ *   unknown                  a small transient piece; if the end comes within it, the object is stored whole;
+ *                            else its bytes move into the first slice, and slices follow until the end
+ * Only the filler's worker is here, so only what readers see is under the mutex.
+ */
+#include "cache/flight_private.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+void flight_set_filler(struct flight *f, const struct flight_filler *filler)
+{
+    f->filler = *filler;
+}
+
+bool flight_is_orphaned(struct flight *f)
+{
+    return atomic_load(&f->reader_count) == 0;
+}
+
+bool flight_is_full(struct flight *f)
+{
+    return f->head.is_private && f->private_body.size >= FLIGHT_PRIVATE_WINDOW;
+}
+
+uint64_t flight_filled_bytes(const struct flight *f)
+{
+    return f->filled_bytes - f->first_bytes;
+}
+
+const struct store_object *flight_stale(const struct flight *f)
+{
+    return f->has_stale ? &f->stale : NULL;
+}
+
+void flight_range(const struct flight *f, bool *ret_ranged, uint64_t *ret_first, uint64_t *ret_limit)
+{
+    *ret_ranged = f->is_ranged;
+    *ret_first = f->first_wanted_bytes;
+    *ret_limit = f->limit_wanted_bytes;
+}
+
+struct slice flight_body(struct flight *f)
+{
+    if (f->head.is_private || f->piece_count != 1 || f->pieces[0].start_bytes != 0 || f->first_bytes != 0 ||
+        !f->pieces[0].view.body)
+        return SLICE_EMPTY;
+    return slice_make(f->pieces[0].view.body, f->filled_bytes);
+}
+
+/* ---- pieces ---- */
+
+static bool is_sized(const struct flight *f)
+{
+    return f->head.total_size_bytes != FLIGHT_SIZE_UNKNOWN;
+}
+
+static bool is_sliced(const struct flight *f)
+{
+    return is_sized(f) ? f->head.total_size_bytes > f->table->slice_bytes : !f->is_collecting;
+}
+
+/* The flight keeps two stored pieces for readers close behind; those further back find them in the store. What is not
+ * stored stays until the flight ends. Returns what was let go of. */
+static bool drop_oldest_piece(struct flight *f, struct store_object *ret_view)
+{
+    if (f->piece_count < 3 || !f->pieces[0].is_sealed)
+        return false;
+    *ret_view = f->pieces[0].view;
+    memmove(f->pieces, f->pieces + 1, (f->piece_count - 1) * sizeof(f->pieces[0]));
+    f->piece_count--;
+    return true;
+}
+
+static int add_piece(struct flight *f, uint64_t start, uint64_t size)
+{
+    if (f->piece_count == f->piece_capacity) {
+        size_t capacity = f->piece_capacity ? f->piece_capacity * 2 : 4;
+        pthread_mutex_lock(&f->mutex);
+        struct flight_piece *pieces = realloc(f->pieces, capacity * sizeof(*pieces));
+        if (pieces) {
+            f->pieces = pieces;
+            f->piece_capacity = capacity;
+        }
+        pthread_mutex_unlock(&f->mutex);
+        if (!pieces)
+            return -ENOMEM;
+    }
+    struct flight_piece piece = {.start_bytes = start, .size_bytes = size};
+    struct store_object dropped;
+    store_writer_view(f->writer, &piece.view);
+    pthread_mutex_lock(&f->mutex);
+    f->pieces[f->piece_count++] = piece;
+    bool has_dropped = drop_oldest_piece(f, &dropped);
+    pthread_mutex_unlock(&f->mutex);
+    if (has_dropped)
+        store_release(&dropped);
+    return 0;
+}
+
+/* Room in the store, or, when the store has none, in transient memory: viewers come first. */
+static int reserve(struct flight *f, bool keep, size_t head_size, uint64_t body_size)
+{
+    struct store_reservation want = {.head_size_max = head_size, .body_size_bytes = body_size, .transient = !keep};
+    int r = store_reserve(f->table->store, &want, &f->writer);
+    if (r < 0 && keep) {
+        want.transient = true;
+        r = store_reserve(f->table->store, &want, &f->writer);
+    }
+    return r;
+}
+
+static size_t head_room(const struct flight *f)
+{
+    return f->key_text.size + f->head.stored.size + 64; /* a slice's key is that much longer */
+}
+
+static int open_piece(struct flight *f)
+{
+    uint64_t slice = f->table->slice_bytes, start = f->filled_bytes, size;
+    bool keep = f->is_kept;
+    if (f->is_collecting) {
+        size = FLIGHT_UNSIZED_PIECE;
+        keep = false;
+    } else if (is_sliced(f)) {
+        size = slice - start % slice;
+        if (is_sized(f) && size > f->head.total_size_bytes - start)
+            size = f->head.total_size_bytes - start;
+        keep = keep && start % slice == 0 && start + size <= f->limit_bytes;
+    } else {
+        size = f->head.total_size_bytes - start;
+        keep = keep && start == 0 && f->limit_bytes == f->head.total_size_bytes;
+    }
+    int r = reserve(f, keep, head_room(f), size);
+    if (r < 0)
+        return r;
+    f->writer_start_bytes = start;
+    f->writer_room_bytes = size;
+    return add_piece(f, start, size);
+}
+
+static void mark_sealed(struct flight *f)
+{
+    pthread_mutex_lock(&f->mutex);
+    f->pieces[f->piece_count - 1].is_sealed = true;
+    pthread_mutex_unlock(&f->mutex);
+}
+
+/* Ends the current piece as a slice of its own. A transient one only ends. */
+static void seal_slice(struct flight *f)
+{
+    struct buf text;
+    struct store_key key;
+    struct store_meta meta = f->meta;
+    bool kept = store_writer_is_kept(f->writer);
+    meta.flags = 0;
+    meta.total_size_bytes = is_sized(f) ? f->head.total_size_bytes : 0;
+    buf_init(&text, STORE_KEY_TEXT_MAX);
+    if (flight_slice_key(f->table, f->key_text, f->head.representation, f->writer_start_bytes / f->table->slice_bytes,
+                         &text, &key)) {
+        if (store_seal(f->writer, &key, SLICE_EMPTY, &meta) == 0 && kept)
+            mark_sealed(f);
+    } else {
+        store_abandon(f->writer);
+    }
+    f->writer = NULL;
+    buf_fini(&text);
+}
+
+/* The body outgrew the small piece: its bytes move to the front of the first slice, this once. */
+static int promote(struct flight *f)
+{
+    struct store_writer *small = f->writer;
+    struct store_object old = f->pieces[0].view, view;
+    f->is_collecting = false;
+    f->writer = NULL;
+    int r = reserve(f, f->is_kept, head_room(f), f->table->slice_bytes);
+    if (r == 0)
+        r = store_write(f->writer, old.body, f->filled_bytes);
+    if (r < 0) {
+        store_abandon(small);
+        return r;
+    }
+    f->writer_room_bytes = f->table->slice_bytes - f->filled_bytes;
+    store_writer_view(f->writer, &view);
+    pthread_mutex_lock(&f->mutex);
+    f->pieces[0].view = view;
+    f->pieces[0].size_bytes = f->table->slice_bytes;
+    pthread_mutex_unlock(&f->mutex);
+    store_release(&old);
+    store_abandon(small);
+    return 0;
+}
+
+/* ---- head ---- */
+
+static int store_head_of_slices(struct flight *f)
+{
+    struct store_reservation want = {.head_size_max = f->key_text.size + f->head.stored.size};
+    struct store_key key = {f->hash, f->key_text};
+    struct store_writer *writer;
+    int r = store_reserve(f->table->store, &want, &writer);
+    if (r < 0)
+        return r;
+    struct store_meta meta = f->meta;
+    meta.flags |= FLIGHT_META_SLICED;
+    meta.total_size_bytes = f->head.total_size_bytes;
+    return store_seal(writer, &key, f->head.stored, &meta);
+}
+
+int flight_set_head(struct flight *f, const struct flight_head *head, bool keep, uint64_t first, uint64_t limit,
+                    const struct store_meta *meta)
+{
+    REQUIRE(f->phase == PHASE_HEAD_PENDING);
+    char *stored = malloc(size_max(head->stored.size, 1));
+    if (!stored)
+        return -ENOMEM;
+    memcpy(stored, head->stored.data, head->stored.size);
+    f->is_kept = keep && !head->is_private;
+    f->is_collecting = !head->is_private && head->total_size_bytes == FLIGHT_SIZE_UNKNOWN;
+    f->meta = *meta;
+    if (head->is_private)
+        flight_unlist(f);
+
+    pthread_mutex_lock(&f->mutex);
+    f->head = *head;
+    f->head.stored = slice_make(stored, head->stored.size);
+    f->first_bytes = f->filled_bytes = f->private_start_bytes = first;
+    f->limit_bytes = limit;
+    f->phase = PHASE_FILLING;
+    pthread_mutex_unlock(&f->mutex);
+
+    if (f->is_kept && is_sized(f) && is_sliced(f))
+        store_head_of_slices(f); /* without it the slices are just not found: no reason to fail */
+    flight_notify(f);
+    return 0;
+}
+
+/* ---- body ---- */
+
+static int write_private(struct flight *f, const void *data, size_t size)
+{
+    pthread_mutex_lock(&f->mutex);
+    bool fits = buf_append(&f->private_body, data, size);
+    f->filled_bytes += size;
+    pthread_mutex_unlock(&f->mutex);
+    return fits ? 0 : -ENOBUFS;
+}
+
+static int write_some(struct flight *f, const char *data, size_t size, size_t *ret_written)
+{
+    if (f->writer && f->writer_room_bytes == 0) { /* only the collecting piece is left full */
+        int r = promote(f);
+        if (r < 0)
+            return r;
+    }
+    if (!f->writer) {
+        int r = open_piece(f);
+        if (r < 0)
+            return r;
+    }
+    size_t part = size_min(size, f->writer_room_bytes);
+    int r = store_write(f->writer, data, part);
+    if (r < 0)
+        return r;
+    f->writer_room_bytes -= part;
+    pthread_mutex_lock(&f->mutex);
+    f->filled_bytes += part;
+    pthread_mutex_unlock(&f->mutex);
+    bool unsized_first = !is_sized(f) && f->writer_start_bytes == 0; /* may still turn out to be a whole object */
+    if (f->writer_room_bytes == 0 && is_sliced(f) && !unsized_first)
+        seal_slice(f);
+    *ret_written = part;
+    return 0;
+}
+
+int flight_write(struct flight *f, const void *data, size_t size)
+{
+    REQUIRE(f->phase == PHASE_FILLING);
+    if (is_sized(f) && size > f->limit_bytes - f->filled_bytes)
+        return -EMSGSIZE;
+    int r = 0;
+    if (f->head.is_private) {
+        r = write_private(f, data, size);
+    } else {
+        const char *at = data;
+        while (size > 0 && r == 0) {
+            size_t written = 0;
+            if (f->writer && f->writer_room_bytes == 0 && !f->is_collecting)
+                seal_slice(f); /* the first slice of an unknown length: now it is known to be exceeded */
+            r = write_some(f, at, size, &written);
+            at += written;
+            size -= written;
+        }
+    }
+    flight_notify(f);
+    return r;
+}
+
+/* ---- ends ---- */
+
+static void end(struct flight *f, enum flight_phase phase)
+{
+    pthread_mutex_lock(&f->mutex);
+    f->phase = phase;
+    pthread_mutex_unlock(&f->mutex);
+    flight_unlist(f); /* after the seal: who misses it here finds it in the store */
+    counter_add(&ledger_flights(f->table->ledgers[f->owner])->ended, 1);
+    flight_notify(f);
+    f->is_filling = false;
+    flight_unref(f);
+}
+
+/* Stores a body that ended within the small piece, now that its size is known. */
+static int store_collected(struct flight *f, const struct store_key *key, const struct store_meta *meta)
+{
+    struct store_reservation want = {.head_size_max = f->key_text.size + f->head.stored.size,
+                                     .body_size_bytes = f->filled_bytes};
+    struct store_writer *writer;
+    int r = store_reserve(f->table->store, &want, &writer);
+    if (r < 0)
+        return r;
+    if (f->filled_bytes > 0)
+        r = store_write(writer, f->pieces[0].view.body, f->filled_bytes);
+    if (r < 0) {
+        store_abandon(writer);
+        return r;
+    }
+    bool kept = store_writer_is_kept(writer);
+    r = store_seal(writer, key, f->head.stored, meta);
+    return r < 0 ? r : kept ? 0 : -ENOBUFS;
+}
+
+static int seal_own(struct flight *f, const struct store_key *key, const struct store_meta *meta)
+{
+    if (!f->writer && f->filled_bytes > 0) /* all in slices; the head follows */
+        return -ENOENT;
+    bool kept = f->writer && store_writer_is_kept(f->writer);
+    if (!f->writer)
+        return store_collected(f, key, meta); /* an empty body */
+    int r = store_seal(f->writer, key, f->head.stored, meta);
+    f->writer = NULL;
+    return r < 0 ? r : kept ? 0 : -ENOBUFS;
+}
+
+static int store_whole(struct flight *f, const struct store_meta *meta)
+{
+    struct store_key key = {f->hash, f->key_text};
+    struct store_meta whole = *meta;
+    whole.total_size_bytes = f->head.total_size_bytes;
+    if (f->is_collecting)
+        return store_collected(f, &key, &whole);
+    if (f->head.total_size_bytes <= f->table->slice_bytes)
+        return f->first_bytes == 0 && f->limit_bytes >= f->head.total_size_bytes ? seal_own(f, &key, &whole) : -EINVAL;
+    if (f->writer)
+        seal_slice(f);
+    f->meta = whole;
+    return store_head_of_slices(f);
+}
+
+void flight_finish(struct flight *f, const struct store_meta *meta)
+{
+    REQUIRE(f->phase == PHASE_FILLING);
+    bool was_sized = is_sized(f);
+    if (!was_sized) {
+        pthread_mutex_lock(&f->mutex);
+        f->head.total_size_bytes = f->filled_bytes;
+        pthread_mutex_unlock(&f->mutex);
+    }
+    int r = -ECANCELED;
+    if (f->is_kept && (!was_sized || f->head.total_size_bytes <= f->table->slice_bytes))
+        r = store_whole(f, meta);
+    else if (f->is_kept)
+        r = 0; /* head and slices are there already */
+    if (r < 0 && !f->head.is_private)
+        counter_add(&ledger_flights(f->table->ledgers[f->owner])->not_kept, 1);
+    store_abandon(f->writer);
+    f->writer = NULL;
+    end(f, PHASE_DONE);
+}
+
+void flight_fail(struct flight *f, const char *reason, unsigned status)
+{
+    store_abandon(f->writer);
+    f->writer = NULL;
+    pthread_mutex_lock(&f->mutex);
+    f->failure = reason;
+    f->failure_status = status;
+    pthread_mutex_unlock(&f->mutex);
+    counter_add(&ledger_flights(f->table->ledgers[f->owner])->failed, 1);
+    end(f, PHASE_FAILED);
+}
+
+void flight_revalidate(struct flight *f, const struct store_meta *meta)
+{
+    REQUIRE(f->has_stale);
+    struct store_key key = {f->hash, f->key_text};
+    struct store_meta fresh = *meta;
+    fresh.flags = f->stale.meta.flags;
+    fresh.total_size_bytes = f->stale.meta.total_size_bytes;
+    store_refresh(f->table->store, &key, &f->stale, &fresh);
+    pthread_mutex_lock(&f->mutex);
+    f->stale.meta = fresh;
+    pthread_mutex_unlock(&f->mutex);
+    end(f, PHASE_REVALIDATED);
+}

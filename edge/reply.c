@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See reply.h. */
+#include "reply.h"
+
+#include "base/check.h"
+#include "http/date.h"
+
+#define EXPOSED_FIELDS "Age, Cache-Status, Content-Length, Content-Range, Date, ETag, Last-Modified"
+
+static bool starts_with_nocase(struct slice s, const char *prefix)
+{
+    struct slice p = slice_of(prefix);
+    return s.size >= p.size && slice_equal_nocase(slice_make(s.data, p.size), p);
+}
+
+/* Fields that the edge answers for itself: framing, ranges, age, CORS. */
+static bool is_replaced(struct slice name)
+{
+    static const char *const names[] = {"content-length", "content-range", "accept-ranges", "age"};
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++)
+        if (slice_equal_nocase(name, slice_of(names[i])))
+            return true;
+    return starts_with_nocase(name, "access-control-");
+}
+
+static void append_line(struct buf *out, const char *name, struct slice value)
+{
+    buf_append_text(out, name);
+    buf_append(out, ": ", 2);
+    buf_append_slice(out, value);
+    buf_append(out, "\r\n", 2);
+}
+
+bool reply_store_head(const struct http_head *head, unsigned status, int64_t now_ms, struct buf *out)
+{
+    bool has_date = http_head_count(head, "date") > 0;
+    REQUIRE(status >= 100 && status <= 999);
+    buf_append_u64(out, status);
+    buf_append(out, "\r\n", 2);
+    for (size_t i = 0; i < head->field_count; i++) {
+        const struct http_field *f = &head->fields[i];
+        if (is_replaced(f->name) || http_head_is_hop_by_hop(head, f->name))
+            continue;
+        buf_append_slice(out, f->name);
+        buf_append(out, ": ", 2);
+        buf_append_slice(out, f->value);
+        buf_append(out, "\r\n", 2);
+    }
+    if (!has_date) {
+        char date[HTTP_DATE_SIZE];
+        http_date_format(now_ms / 1000, date);
+        append_line(out, "Date", slice_of(date));
+    }
+    return !out->failed && out->size <= REPLY_HEAD_MAX;
+}
+
+bool reply_parse_stored(struct slice stored, struct reply_stored *ret_stored)
+{
+    uint64_t status;
+    if (stored.size < 5 || !slice_to_u64(slice_make(stored.data, 3), &status))
+        return false;
+    *ret_stored = (struct reply_stored){(unsigned)status, slice_skip(stored, 5)};
+    return true;
+}
+
+struct slice reply_stored_get(struct slice fields, const char *name)
+{
+    struct slice want = slice_of(name), rest = fields, line;
+    while (slice_split(&rest, '\n', &line)) {
+        if (line.size > want.size && line.data[want.size] == ':' &&
+            slice_equal_nocase(slice_make(line.data, want.size), want))
+            return slice_trim(slice_make(line.data + want.size + 1, line.size - want.size - 2)); /* without CR */
+    }
+    return (struct slice){NULL, 0};
+}
+
+/* ---- what a viewer gets ---- */
+
+static void append_cors(const struct reply_cors *cors, struct buf *out)
+{
+    bool is_listed = cors->is_null_allowed && cors->origin.data && slice_equal(cors->origin, SLICE_LITERAL("null"));
+    for (size_t i = 0; i < cors->allowed_count; i++) {
+        if (slice_equal(cors->allowed[i], SLICE_LITERAL("*"))) {
+            buf_append_text(out, "Access-Control-Allow-Origin: *\r\nAccess-Control-Expose-Headers: " EXPOSED_FIELDS "\r\n");
+            return;
+        }
+        if (cors->origin.data && slice_equal_nocase(cors->allowed[i], cors->origin))
+            is_listed = true;
+    }
+    buf_append_text(out, "Vary: Origin\r\n");
+    if (!is_listed)
+        return;
+    append_line(out, "Access-Control-Allow-Origin", cors->origin);
+    buf_append_text(out, "Access-Control-Expose-Headers: " EXPOSED_FIELDS "\r\n");
+}
+
+/* RFC 9211: what the edge did, in its words for hit, forward and the reason. */
+static void append_cache_status(const struct reply *r, struct buf *out)
+{
+    static const char *const words[CAUSE_COUNT] = {
+        [CAUSE_HIT] = "; hit",
+        [CAUSE_COALESCED] = "; fwd=uri-miss; collapsed",
+        [CAUSE_MISS] = "; fwd=uri-miss",
+        [CAUSE_EXPIRED] = "; fwd=stale",
+        [CAUSE_REVALIDATED] = "; fwd=stale; fwd-status=304",
+        [CAUSE_STALE] = "; hit; detail=stale",
+        [CAUSE_UNCACHEABLE] = "; fwd=uri-miss; stored=?0",
+        [CAUSE_ERROR] = "; fwd=uri-miss",
+    };
+    buf_append_text(out, "Cache-Status: ");
+    buf_append_text(out, r->edge_name);
+    if (words[r->cause])
+        buf_append_text(out, words[r->cause]);
+    if (r->cause == CAUSE_HIT) {
+        buf_append_text(out, "; ttl=");
+        buf_append_u64(out, r->ttl_s > 0 ? (uint64_t)r->ttl_s : 0);
+    }
+    if (r->detail) {
+        buf_append_text(out, "; detail=");
+        buf_append_text(out, r->detail);
+    }
+    buf_append(out, "\r\n", 2);
+}
+
+static void append_fields_of_304(struct slice fields, struct buf *out)
+{
+    static const char *const names[] = {"Date", "ETag", "Last-Modified", "Cache-Control", "Expires", "Vary", "Content-Location"};
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
+        struct slice value = reply_stored_get(fields, names[i]);
+        if (value.data)
+            append_line(out, names[i], value);
+    }
+}
+
+bool reply_write(const struct reply *r, struct buf *out)
+{
+    if (r->is_not_modified)
+        append_fields_of_304(r->fields, out);
+    else
+        buf_append_slice(out, r->fields);
+    if (r->age_s >= 0) {
+        buf_append_text(out, "Age: ");
+        buf_append_u64(out, (uint64_t)r->age_s);
+        buf_append(out, "\r\n", 2);
+    }
+    if (r->has_ranges)
+        buf_append_text(out, "Accept-Ranges: bytes\r\n");
+    if (r->content_range.data)
+        append_line(out, "Content-Range", r->content_range);
+    append_cors(&r->cors, out);
+    append_cache_status(r, out);
+    return !out->failed;
+}
+
+bool reply_write_options(const struct reply_cors *cors, const struct http_head *request, struct buf *out)
+{
+    struct slice asked = http_head_get(request, "access-control-request-headers");
+    append_cors(cors, out);
+    buf_append_text(out, "Allow: GET, HEAD, OPTIONS\r\n");
+    if (http_head_get(request, "access-control-request-method").data)
+        buf_append_text(out, "Access-Control-Allow-Methods: GET, HEAD, OPTIONS\r\nAccess-Control-Max-Age: 86400\r\n");
+    if (asked.data) /* a request without credentials may send what it likes: nothing is done with it */
+        append_line(out, "Access-Control-Allow-Headers", asked);
+    return !out->failed;
+}
