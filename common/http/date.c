@@ -20,10 +20,6 @@ static const char *const day_names[] = {"Sunday",   "Monday", "Tuesday", "Wednes
 static const char *const month_names[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                           "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
 
-struct civil {
-    int year, month, day, hour, minute, second;
-};
-
 /* Rounds towards minus infinity. */
 static int64_t floor_div(int64_t a, int64_t b)
 {
@@ -48,7 +44,7 @@ int http_date_month_days(int year, int month)
     return days[month - 1] + (month == 2 && leap);
 }
 
-static struct civil civil_of(int64_t epoch_s)
+struct http_civil http_date_civil(int64_t epoch_s)
 {
     int64_t days = floor_div(epoch_s, DAY_S), second = epoch_s - days * DAY_S;
     int64_t since = days + EPOCH_DAY, era = floor_div(since, DAYS_PER_ERA),
@@ -59,7 +55,7 @@ static struct civil civil_of(int64_t epoch_s)
     int64_t from_march = (5 * day_of_year + 2) / 153;
     int month = (int)(from_march < 10 ? from_march + 3 : from_march - 9);
 
-    return (struct civil){
+    return (struct http_civil){
         .year = (int)(year_of_era + era * 400) + (month <= 2),
         .month = month,
         .day = (int)(day_of_year - (153 * from_march + 2) / 5 + 1),
@@ -72,11 +68,11 @@ static struct civil civil_of(int64_t epoch_s)
 void http_date_format(int64_t epoch_s, char ret_text[HTTP_DATE_SIZE])
 {
     int64_t first = http_date_days(0, 1, 1) * DAY_S, end = http_date_days(YEAR_MAX + 1, 1, 1) * DAY_S;
-    struct civil c;
+    struct http_civil c;
     char text[64]; /* the compiler cannot know how small the numbers are */
 
     epoch_s = epoch_s < first ? first : epoch_s >= end ? end - 1 : epoch_s;
-    c = civil_of(epoch_s);
+    c = http_date_civil(epoch_s);
     snprintf(text, sizeof(text), "%.3s, %02d %s %04d %02d:%02d:%02d GMT",
              day_names[(floor_div(epoch_s, DAY_S) % 7 + 11) % 7], c.day, month_names[c.month - 1], c.year,
              c.hour, c.minute, c.second);
@@ -134,7 +130,7 @@ static int take_month(struct reader *r)
     return take_name(r, month_names, ARRAY_COUNT(month_names), true) + 1;
 }
 
-static void take_time(struct reader *r, struct civil *c)
+static void take_time(struct reader *r, struct http_civil *c)
 {
     c->hour = take_number(r, 2);
     take_text(r, ":");
@@ -152,7 +148,7 @@ static void take_zone(struct reader *r)
 }
 
 /* "Sun, 06 Nov 1994 08:49:37 GMT" */
-static void read_fixdate(struct reader *r, struct civil *c)
+static void read_fixdate(struct reader *r, struct http_civil *c)
 {
     take_day_name(r, false);
     take_text(r, ", ");
@@ -169,13 +165,13 @@ static void read_fixdate(struct reader *r, struct civil *c)
 
 static int full_year(int two_digits, int64_t now_s)
 {
-    int latest = civil_of(now_s).year + CENTURY_WINDOW;
+    int latest = http_date_civil(now_s).year + CENTURY_WINDOW;
 
     return latest - ((latest - two_digits) % 100 + 100) % 100;
 }
 
 /* "Sunday, 06-Nov-94 08:49:37 GMT" */
-static void read_rfc850(struct reader *r, int64_t now_s, struct civil *c)
+static void read_rfc850(struct reader *r, int64_t now_s, struct http_civil *c)
 {
     take_day_name(r, true);
     take_text(r, ", ");
@@ -191,7 +187,7 @@ static void read_rfc850(struct reader *r, int64_t now_s, struct civil *c)
 }
 
 /* "Sun Nov  6 08:49:37 1994" */
-static void read_asctime(struct reader *r, struct civil *c)
+static void read_asctime(struct reader *r, struct http_civil *c)
 {
     take_day_name(r, false);
     take_text(r, " ");
@@ -209,7 +205,7 @@ static void read_asctime(struct reader *r, struct civil *c)
     c->year = take_number(r, 4);
 }
 
-static bool civil_valid(const struct civil *c)
+static bool civil_valid(const struct http_civil *c)
 {
     return c->day >= 1 && c->day <= http_date_month_days(c->year, c->month) && c->hour <= 23 &&
            c->minute <= 59 && c->second <= 60;
@@ -219,7 +215,7 @@ bool http_date_parse(struct slice text, int64_t now_s, int64_t *ret_epoch_s)
 {
     struct reader r = {slice_trim(text), false};
     size_t comma = slice_find(r.rest, ',');
-    struct civil c = {.month = 1};
+    struct http_civil c = {.month = 1};
 
     if (comma == r.rest.size)
         read_asctime(&r, &c);

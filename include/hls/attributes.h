@@ -16,14 +16,12 @@ struct hls_attribute {
 
 enum hls_attribute_outcome { HLS_ATTRIBUTE_END, HLS_ATTRIBUTE_ONE, HLS_ATTRIBUTE_BAD };
 
-/* Takes the next attribute off *rest. Space around attributes is forgiven, so is a comma at the end; a name
- * outside [A-Z0-9-], a missing '=' or an open quote is not. */
+/* Takes the next attribute off *rest. Space around attributes, lower case and empty attributes are forgiven;
+ * a name with other characters, a missing '=' or an open quote is not. */
 enum hls_attribute_outcome hls_attributes_next(struct slice *rest, struct hls_attribute *ret_attribute);
 
-/* A decimal-floating-point of seconds, in microseconds; more digits are cut off. Signed: with a leading '-'.
- */
+/* A decimal-floating-point of seconds, up to 31 years, in microseconds; more digits are cut off. */
 bool hls_parse_duration_us(struct slice text, int64_t *ret_us);
-bool hls_parse_signed_us(struct slice text, int64_t *ret_us);
 
 bool hls_parse_resolution(struct slice text, uint32_t *ret_width, uint32_t *ret_height); /* "1920x1080" */
 

@@ -27,4 +27,11 @@ bool http_date_parse(struct slice text, int64_t now_s, int64_t *ret_epoch_s);
 int64_t http_date_days(int year, int month, int day);
 int http_date_month_days(int year, int month); /* 28 to 31 */
 
+struct http_civil {
+    int year, month, day, hour, minute, second; /* month and day from 1 */
+};
+
+/* The date and time in UTC; for times whose year fits an int. */
+struct http_civil http_date_civil(int64_t epoch_s);
+
 #endif
