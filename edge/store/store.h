@@ -1,21 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The store keeps objects on disk and hands out references to them. This header is all that others see: nothing here
- * says how bytes are laid out (docs/arena.md does).
+ * The store keeps objects on disk and hands out references to them. This header is all that others see:
+ * nothing here says how bytes are laid out (docs/arena.md does).
  *
  * START HERE
  *   writing: store_reserve -> store_write ... -> store_seal | store_abandon
  *   reading: store_lookup -> (fd, offset, size) or (map, size) of the body -> store_release
  *
  * GLOSSARY
- *   object     what is stored under one key: a meta, a head and one contiguous body. A representation longer than a
- *              slice is several objects (its head alone, and one per slice); the cache layer knows that, the store
+ *   object     what is stored under one key: a meta, a head and one contiguous body. A representation longer
+ * than a slice is several objects (its head alone, and one per slice); the cache layer knows that, the store
  *              does not.
  *   head       opaque bytes kept with the body (the stored response head).
- *   key        hash: 128 bits, keyed; text: the printable form, stored and compared, so that a collision of hashes
- *              is a miss and never a wrong object.
- *   transient  memory that has no name and no index entry: for what is shared but not kept. Freed with its last
- *              reference, within a budget.
+ *   key        hash: 128 bits, keyed; text: the printable form, stored and compared, so that a collision of
+ * hashes is a miss and never a wrong object. transient  memory that has no name and no index entry: for what
+ * is shared but not kept. Freed with its last reference, within a budget.
  *
  * LIFE OF AN OBJECT
  *   reserved   store_write, store_writer_view, then seal or abandon. Nobody finds it.
@@ -79,11 +78,13 @@ struct store_reservation {
     bool transient;
 };
 
-/* Creates the arena or opens what is there, whole at once. On failure a sentence for the operator stands in `error`
- * (what was needed, what was found). -ENOSPC, -EBUSY (another process has it), -EINVAL, or what the system said. */
+/* Creates the arena or opens what is there, whole at once. On failure a sentence for the operator stands in
+ * `error` (what was needed, what was found). -ENOSPC, -EBUSY (another process has it), -EINVAL, or what the
+ * system said. */
 int store_open(const struct store_options *options, struct buf *error, struct store **ret_store);
 
-/* Ends it; what was sealed is there at the next open. All references and writers must have been given back. */
+/* Ends it; what was sealed is there at the next open. All references and writers must have been given back.
+ */
 void store_close(struct store *s);
 
 /* Secret of the keyed hash: random, made with the arena and kept in it. */
@@ -94,26 +95,30 @@ bool store_lookup(struct store *s, const struct store_key *key, struct store_obj
 void store_object_copy(const struct store_object *from, struct store_object *ret_object);
 void store_release(struct store_object *o); /* idempotent */
 
-/* Room for one object. 0; -EFBIG (larger than the store takes: half a region), -ENOBUFS (transient budget used up, or no
- * region free: all are held by readers), -ENOMEM, -EIO. Falls back to transient by itself when there is no disk;
- * store_writer_is_kept tells. */
+/* Room for one object. 0; -EFBIG (larger than the store takes: half a region), -ENOBUFS (transient budget
+ * used up, or no region free: all are held by readers), -ENOMEM, -EIO. Falls back to transient by itself when
+ * there is no disk; store_writer_is_kept tells. */
 int store_reserve(struct store *s, const struct store_reservation *want, struct store_writer **ret_writer);
 bool store_writer_is_kept(const struct store_writer *w);
 
 /* Appends to the body. 0, -ENOSPC beyond the reservation, or -EIO; after an error only abandon is legal. */
 int store_write(struct store_writer *w, const void *data, size_t size);
 
-/* A reference to the body as far as it is written, for those who follow the fill. `head`, `key_text` and `meta` are
- * empty; body_size_bytes is the reserved size, of which the first bytes written so far may be read. */
+/* A reference to the body as far as it is written, for those who follow the fill. `head`, `key_text` and
+ * `meta` are empty; body_size_bytes is the reserved size, of which the first bytes written so far may be
+ * read. */
 void store_writer_view(struct store_writer *w, struct store_object *ret_object);
 
-/* Makes it an object, found from now on; replaces what stood under the key. The body is what was written (less than
- * reserved is fine). Frees the writer in every case. For a transient writer it only frees the writer. */
-int store_seal(struct store_writer *w, const struct store_key *key, struct slice head, const struct store_meta *meta);
+/* Makes it an object, found from now on; replaces what stood under the key. The body is what was written
+ * (less than reserved is fine). Frees the writer in every case. For a transient writer it only frees the
+ * writer. */
+int store_seal(struct store_writer *w, const struct store_key *key, struct slice head,
+               const struct store_meta *meta);
 void store_abandon(struct store_writer *w); /* NULL is fine */
 
 /* Replaces the meta of the object `o` refers to, if it still stands under that key (a 304 arrived). */
-bool store_refresh(struct store *s, const struct store_key *key, const struct store_object *o, const struct store_meta *meta);
+bool store_refresh(struct store *s, const struct store_key *key, const struct store_object *o,
+                   const struct store_meta *meta);
 bool store_remove(struct store *s, const struct store_key *key);
 
 struct store_stats {

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The arena: region files of one folder within a fixed budget. Room is given out by appending to the current
+ * region; when that is full a spare takes its place, and the oldest regions are reclaimed (unlinked, never
+ * rewritten) to make new spares. A thread of the arena's own does the slow parts ahead of need.
+ *
+ *   free ─create─► spare ─► live (current, then full) ─reclaim─► held ─last reader─► dead ─tear down─► free
+ *
+ * Every file counts against the budget until its space is given back: spares, held and dead ones too. Regions
+ * that are held are bounded; beyond the bound only regions that nobody reads are reclaimed, and when there is
+ * none, arena_reserve fails.
+ *
+ * Records and their meaning are known elsewhere: here are only extents.
+ */
+#ifndef STORE_ARENA_H
+#define STORE_ARENA_H
+
+#include "base/buf.h"
+#include "store/region.h"
+
+struct arena;
+struct folder;
+struct superblock;
+
+#define ARENA_REGIONS_MIN 4u
+
+struct arena_options {
+    uint64_t size_bytes, region_bytes;
+    uint64_t
+        room_bytes; /* to be left on the file system for other files of the arena, checked at the start */
+};
+
+/* Where something stands. */
+struct arena_place {
+    uint32_t slot, sequence;
+    uint64_t offset_bytes;
+};
+
+/* Room in a region: a prefix of at least what was asked for, then a body. Holds a reference. */
+struct arena_extent {
+    struct store_region *region;
+    struct arena_place place; /* of the prefix */
+    uint64_t body_offset_bytes;
+    uint64_t end_offset_bytes; /* where the next extent may begin */
+};
+
+/* 0, or -EINVAL with a sentence: sizes that make no arena. */
+int arena_check(const struct arena_options *options, const char *path, struct buf *error);
+
+/* Opens the regions that the superblock knows of and makes the first spare. `was_clean`: the last region may
+ * be filled on; else nobody knows how far it was, and it counts as full. Folder and superblock must outlive
+ * the arena. 0, -ENOSPC, -EINVAL, ...; a sentence in `error`. */
+int arena_open(const struct arena_options *options, struct folder *folder, struct superblock *sb,
+               bool was_clean, struct buf *error, struct arena **ret_arena);
+
+/* All references must have been given back. True if all of it is on the disk. */
+bool arena_close(struct arena *a);
+
+/* 0; -ENOBUFS (all regions are held), or what the last attempt to create a region said. The prefix begins on
+ * a multiple of 64, the body on a multiple of body_alignment. All of it must fit into half a region. */
+int arena_reserve(struct arena *a, uint64_t prefix_bytes, uint64_t body_bytes, uint64_t body_alignment,
+                  struct arena_extent *ret_extent);
+
+/* Ends the writing of an extent, of which the bytes before `end` (a multiple of 64) are used; what is behind
+ * is given back if nothing follows it. x->end_offset_bytes tells where it ends then. Keeps the reference. */
+void arena_trim(struct arena *a, struct arena_extent *x, uint64_t end_offset_bytes);
+void arena_finish(struct arena *a, struct arena_extent *x);
+
+/* A reference to the region that stands at this place, or NULL if it is gone. */
+struct store_region *arena_ref(struct arena *a, const struct arena_place *place);
+bool arena_has(struct arena *a, const struct arena_place *place);
+struct arena_place arena_place_of(struct arena *a, struct store_region *r, uint64_t offset_bytes);
+
+/* Counts index entries, so that what is lost with a region is known without looking. */
+void arena_count_object(struct arena *a, const struct arena_place *place, int change);
+
+struct arena_stats {
+    uint64_t regions_live, regions_held, reclaimed, objects;
+    uint64_t tail_bytes; /* left unused at the ends of regions */
+    uint64_t io_errors;
+};
+void arena_stats(struct arena *a, struct arena_stats *ret_stats);
+
+#endif

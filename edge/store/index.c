@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The entries and buckets of the index, and the file they stand in. */
+#include "store/index.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/counter.h"
+#include "base/log.h"
+#include "store/folder.h"
+#include "store/superblock.h"
+
+#define BUCKET_ENTRIES 8u
+#define SHARDS         64u
+#define HEAD_BYTES     4096u
+#define OFFSET_UNIT    64u /* records begin on multiples of it, so that 32 bits hold an offset */
+
+static const char index_magic[8] = "SHOREIDX";
+
+struct index_entry {
+    uint64_t hash_high, hash_low;
+    uint32_t sum;      /* low half of hash_sum of the rest, with this field 0: a torn entry is free */
+    uint32_t sequence; /* 0: free */
+    uint32_t offset;   /* in units */
+    uint16_t slot;
+    uint16_t unused;
+    int64_t generated_at_ms : 48; /* until the year 6429 */
+    uint64_t site_id : 16;
+    int64_t fresh_until_ms : 48;
+    uint64_t content_class : 8;
+    uint64_t flags : 8;
+    uint32_t stale_while_revalidate_s, stale_if_error_s;
+    uint64_t total_size_bytes;
+};
+
+struct index_bucket {
+    struct index_entry entries[BUCKET_ENTRIES];
+};
+
+_Static_assert(sizeof(struct index_entry) == 64, "a cache line");
+_Static_assert(SUPERBLOCK_REGIONS_MAX <= UINT16_MAX, "a slot fits into an entry");
+
+struct index_head {
+    char magic[8];
+    uint32_t version, byte_order;
+    uint64_t arena_id;
+    uint64_t bucket_count;
+    uint64_t sum; /* hash_sum of all above */
+};
+
+struct index_shard {
+    pthread_mutex_t mutex;
+    counter_t displaced; /* written under the mutex */
+} __attribute__((aligned(64)));
+
+struct index {
+    struct index_shard shards[SHARDS];
+    struct arena *arena;
+    struct index_head *head; /* the map */
+    struct index_bucket *buckets;
+    uint64_t bucket_mask;
+    size_t map_bytes;
+};
+
+/* ---- entries ---- */
+
+static uint32_t entry_sum(const struct index_entry *e)
+{
+    struct index_entry copy = *e;
+    copy.sum = 0;
+    return (uint32_t)hash_sum(&copy, sizeof(copy));
+}
+
+static int64_t clamp_48(int64_t value)
+{
+    const int64_t max = (INT64_C(1) << 47) - 1;
+    return value > max ? max : value < -max ? -max : value;
+}
+
+static struct index_entry entry_make(struct hash128 hash, const struct arena_place *place,
+                                     const struct store_meta *meta)
+{
+    struct index_entry e = {.hash_high = hash.high,
+                            .hash_low = hash.low,
+                            .sequence = place->sequence,
+                            .offset = (uint32_t)(place->offset_bytes / OFFSET_UNIT),
+                            .slot = (uint16_t)place->slot,
+                            .generated_at_ms = clamp_48(meta->generated_at_ms),
+                            .site_id = meta->site_id,
+                            .fresh_until_ms = clamp_48(meta->fresh_until_ms),
+                            .content_class = meta->content_class,
+                            .flags = meta->flags,
+                            .stale_while_revalidate_s = meta->stale_while_revalidate_s,
+                            .stale_if_error_s = meta->stale_if_error_s,
+                            .total_size_bytes = meta->total_size_bytes};
+    e.sum = entry_sum(&e);
+    return e;
+}
+
+static struct arena_place entry_place(const struct index_entry *e)
+{
+    return (struct arena_place){e->slot, e->sequence, (uint64_t)e->offset * OFFSET_UNIT};
+}
+
+static void entry_meta(const struct index_entry *e, struct store_meta *ret_meta)
+{
+    *ret_meta = (struct store_meta){.generated_at_ms = e->generated_at_ms,
+                                    .fresh_until_ms = e->fresh_until_ms,
+                                    .stale_while_revalidate_s = e->stale_while_revalidate_s,
+                                    .stale_if_error_s = e->stale_if_error_s,
+                                    .total_size_bytes = e->total_size_bytes,
+                                    .site_id = (uint16_t)e->site_id,
+                                    .content_class = (uint8_t)e->content_class,
+                                    .flags = (uint8_t)e->flags};
+}
+
+static bool entry_is_at(const struct index_entry *e, const struct arena_place *place)
+{
+    struct arena_place at = entry_place(e);
+    return at.slot == place->slot && at.sequence == place->sequence && at.offset_bytes == place->offset_bytes;
+}
+
+static bool entry_is_live(const struct index *ix, const struct index_entry *e)
+{
+    struct arena_place place = entry_place(e);
+    return arena_has(ix->arena, &place) && e->sum == entry_sum(e);
+}
+
+/* ---- buckets, each under the mutex of its shard ---- */
+
+static struct index_bucket *bucket_of(struct index *ix, struct hash128 hash)
+{
+    return &ix->buckets[hash.low & ix->bucket_mask];
+}
+
+static struct index_shard *shard_of(struct index *ix, struct hash128 hash)
+{
+    return &ix->shards[hash.low & ix->bucket_mask & (SHARDS - 1)];
+}
+
+static struct index_entry *bucket_find(struct index_bucket *b, struct hash128 hash)
+{
+    for (unsigned i = 0; i < BUCKET_ENTRIES; i++) {
+        struct index_entry *e = &b->entries[i];
+        if (e->hash_low == hash.low && e->hash_high == hash.high && e->sequence != 0)
+            return e->sum == entry_sum(e) ? e : NULL;
+    }
+    return NULL;
+}
+
+/* Where a new entry goes; *ret_is_live when a live object gives way. */
+static struct index_entry *bucket_choose(struct index *ix, struct index_bucket *b, struct hash128 hash,
+                                         bool *ret_is_live)
+{
+    struct index_entry *oldest = &b->entries[0], *gone = NULL;
+    *ret_is_live = true;
+    for (unsigned i = 0; i < BUCKET_ENTRIES; i++) {
+        struct index_entry *e = &b->entries[i];
+        bool is_live = entry_is_live(ix, e);
+        if (e->hash_low == hash.low && e->hash_high == hash.high && e->sequence != 0) {
+            *ret_is_live = is_live;
+            return e;
+        }
+        if (!is_live)
+            gone = gone ? gone : e;
+        else if (e->sequence < oldest->sequence)
+            oldest = e;
+    }
+    *ret_is_live = !gone;
+    return gone ? gone : oldest;
+}
+
+bool index_find(struct index *ix, struct hash128 hash, struct index_hit *ret_hit)
+{
+    struct index_shard *shard = shard_of(ix, hash);
+    struct index_hit hit = {.region = NULL};
+    pthread_mutex_lock(&shard->mutex);
+    const struct index_entry *e = bucket_find(bucket_of(ix, hash), hash);
+    if (e) {
+        hit.place = entry_place(e);
+        hit.region = arena_ref(ix->arena, &hit.place);
+        entry_meta(e, &hit.meta);
+    }
+    pthread_mutex_unlock(&shard->mutex);
+    if (!hit.region)
+        return false;
+    *ret_hit = hit;
+    return true;
+}
+
+void index_insert(struct index *ix, struct hash128 hash, const struct arena_place *place,
+                  const struct store_meta *meta)
+{
+    struct index_shard *shard = shard_of(ix, hash);
+    bool gives_way;
+    REQUIRE(place->offset_bytes % OFFSET_UNIT == 0);
+    pthread_mutex_lock(&shard->mutex);
+    struct index_entry *e = bucket_choose(ix, bucket_of(ix, hash), hash, &gives_way);
+    if (gives_way) {
+        struct arena_place lost = entry_place(e);
+        arena_count_object(ix->arena, &lost, -1);
+        if (e->hash_low != hash.low || e->hash_high != hash.high)
+            counter_add(&shard->displaced, 1);
+    }
+    *e = entry_make(hash, place, meta);
+    arena_count_object(ix->arena, place, 1);
+    pthread_mutex_unlock(&shard->mutex);
+}
+
+bool index_update(struct index *ix, struct hash128 hash, const struct arena_place *place,
+                  const struct store_meta *meta)
+{
+    struct index_shard *shard = shard_of(ix, hash);
+    pthread_mutex_lock(&shard->mutex);
+    struct index_entry *e = bucket_find(bucket_of(ix, hash), hash);
+    bool is_there = e && entry_is_at(e, place) && arena_has(ix->arena, place);
+    if (is_there)
+        *e = entry_make(hash, place, meta);
+    pthread_mutex_unlock(&shard->mutex);
+    return is_there;
+}
+
+bool index_remove(struct index *ix, struct hash128 hash, const struct arena_place *place)
+{
+    struct index_shard *shard = shard_of(ix, hash);
+    pthread_mutex_lock(&shard->mutex);
+    struct index_entry *e = bucket_find(bucket_of(ix, hash), hash);
+    bool is_there = e && entry_is_at(e, place);
+    if (is_there) {
+        memset(e, 0, sizeof(*e));
+        arena_count_object(ix->arena, place, -1);
+    }
+    pthread_mutex_unlock(&shard->mutex);
+    return is_there;
+}
+
+/* ---- the file ---- */
+
+uint64_t index_bucket_count(uint64_t objects)
+{
+    uint64_t wanted = (objects + objects / 2) / BUCKET_ENTRIES, count = SHARDS;
+    while (count < wanted)
+        count *= 2;
+    return count;
+}
+
+uint64_t index_file_bytes(uint64_t bucket_count)
+{
+    return HEAD_BYTES + bucket_count * sizeof(struct index_bucket);
+}
+
+uint64_t index_capacity(const struct index *ix)
+{
+    return (ix->bucket_mask + 1) * BUCKET_ENTRIES;
+}
+
+uint64_t index_displaced(const struct index *ix)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < SHARDS; i++)
+        sum += counter_read(&ix->shards[i].displaced);
+    return sum;
+}
+
+static uint64_t head_sum(const struct index_head *h)
+{
+    return hash_sum(h, offsetof(struct index_head, sum));
+}
+
+/* Opens what is there and reads its head. An fd, or why not. */
+static int index_file_open(struct folder *f, uint64_t arena_id, struct index_head *ret_head,
+                           const char **ret_reason)
+{
+    struct stat st;
+    int fd = openat(f->fd, "index", O_RDWR | O_CLOEXEC);
+    *ret_reason = "its index cannot be opened";
+    if (fd < 0)
+        return -errno;
+    *ret_reason = NULL;
+    if (pread(fd, ret_head, sizeof(*ret_head), 0) != (ssize_t)sizeof(*ret_head) || fstat(fd, &st) < 0 ||
+        memcmp(ret_head->magic, index_magic, sizeof(index_magic)) != 0 || ret_head->sum != head_sum(ret_head))
+        *ret_reason = "its index is damaged";
+    else if (ret_head->version != ARENA_FORMAT_VERSION || ret_head->byte_order != ARENA_BYTE_ORDER)
+        *ret_reason = "its index is of another format version";
+    else if (ret_head->arena_id != arena_id)
+        *ret_reason = "its index belongs to another arena";
+    else if ((ret_head->bucket_count & (ret_head->bucket_count - 1)) != 0 ||
+             ret_head->bucket_count < SHARDS ||
+             (uint64_t)st.st_size != index_file_bytes(ret_head->bucket_count))
+        *ret_reason = "its index is of another size than it says";
+    if (!*ret_reason)
+        return fd;
+    close(fd);
+    return -EBADMSG;
+}
+
+const char *index_probe(struct folder *f, uint64_t arena_id)
+{
+    struct index_head head;
+    const char *reason;
+    int fd = index_file_open(f, arena_id, &head, &reason);
+    if (fd >= 0)
+        close(fd);
+    return reason;
+}
+
+/* Maps the index that stands in fd. */
+static int index_attach(int fd, struct arena *arena, uint64_t bucket_count, struct index **ret_index)
+{
+    struct index *ix = aligned_alloc(64, sizeof(*ix));
+    if (!ix)
+        return -ENOMEM;
+    memset(ix, 0, sizeof(*ix));
+    ix->arena = arena;
+    ix->map_bytes = index_file_bytes(bucket_count);
+    ix->head = folder_map_file(fd, ix->map_bytes);
+    if (!ix->head) {
+        int rv = -errno;
+        free(ix);
+        return rv;
+    }
+    ix->buckets = (struct index_bucket *)((char *)ix->head + HEAD_BYTES);
+    ix->bucket_mask = bucket_count - 1;
+    for (unsigned i = 0; i < SHARDS; i++)
+        pthread_mutex_init(&ix->shards[i].mutex, NULL);
+    *ret_index = ix;
+    return 0;
+}
+
+static void index_detach(struct index *ix)
+{
+    for (unsigned i = 0; i < SHARDS; i++)
+        pthread_mutex_destroy(&ix->shards[i].mutex);
+    munmap(ix->head, ix->map_bytes);
+    free(ix);
+}
+
+static int index_create(struct folder *f, const char *name, struct arena *arena, uint64_t arena_id,
+                        uint64_t bucket_count, struct index **ret_index)
+{
+    int fd = folder_create_file(f, name, index_file_bytes(bucket_count));
+    if (fd < 0)
+        return fd;
+    int rv = index_attach(fd, arena, bucket_count, ret_index);
+    close(fd);
+    if (rv < 0)
+        return rv;
+    struct index_head *head = (*ret_index)->head;
+    memcpy(head->magic, index_magic, sizeof(index_magic));
+    head->version = ARENA_FORMAT_VERSION;
+    head->byte_order = ARENA_BYTE_ORDER;
+    head->arena_id = arena_id;
+    head->bucket_count = bucket_count;
+    head->sum = head_sum(head);
+    return 0;
+}
+
+/* Puts the live entries of `from` into `to`, oldest regions losing where a bucket is full, as always. */
+static void index_carry(struct index *from, struct index *to)
+{
+    for (uint64_t b = 0; b <= from->bucket_mask; b++)
+        for (unsigned i = 0; i < BUCKET_ENTRIES; i++) {
+            const struct index_entry *e = &from->buckets[b].entries[i];
+            if (!entry_is_live(from, e))
+                continue;
+            struct arena_place place = entry_place(e);
+            struct store_meta meta;
+            entry_meta(e, &meta);
+            arena_count_object(from->arena, &place, -1); /* the insertion counts it again */
+            index_insert(to, (struct hash128){e->hash_high, e->hash_low}, &place, &meta);
+        }
+}
+
+/* The size was configured anew: makes the index once more beside the old one and puts it in its place. */
+static int index_resize(struct folder *f, uint64_t arena_id, uint64_t bucket_count, struct index **ix)
+{
+    struct index *resized;
+    int rv = index_create(f, "index.new", (*ix)->arena, arena_id, bucket_count, &resized);
+    if (rv < 0)
+        return rv;
+    index_carry(*ix, resized);
+    if (renameat(f->fd, "index.new", f->fd, "index") < 0) {
+        rv = -errno;
+        index_detach(resized);
+        return rv;
+    }
+    index_detach(*ix);
+    *ix = resized;
+    return 0;
+}
+
+int index_open(struct folder *f, struct arena *arena, uint64_t arena_id, uint64_t bucket_count,
+               struct buf *error, struct index **ret_index)
+{
+    struct index_head head;
+    const char *reason;
+    struct index *ix;
+    int rv, fd = index_file_open(f, arena_id, &head, &reason);
+    if (fd < 0) {
+        rv = index_create(f, "index", arena, arena_id, bucket_count, &ix);
+    } else {
+        rv = index_attach(fd, arena, head.bucket_count, &ix);
+        close(fd);
+    }
+    if (rv == 0 && ix->bucket_mask + 1 != bucket_count &&
+        (rv = index_resize(f, arena_id, bucket_count, &ix)) < 0)
+        index_detach(ix);
+    if (rv < 0)
+        buf_printf(error, "arena %s: its index of %" PRIu64 " KiB cannot be made: %s", f->path,
+                   index_file_bytes(bucket_count) / 1024, strerror(-rv));
+    else
+        *ret_index = ix;
+    return rv;
+}
+
+bool index_close(struct index *ix)
+{
+    bool synced = msync(ix->head, ix->map_bytes, MS_SYNC) == 0;
+    index_detach(ix);
+    return synced;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The index: from the hash of a key to where its record stands and what may change of it. A mapped file of
+ * buckets of eight entries; an entry whose region is gone is free, so reclaiming a region touches none. One
+ * mutex per shard of buckets, held for moments; the region that is found is referenced before it is let go.
+ */
+#ifndef STORE_INDEX_H
+#define STORE_INDEX_H
+
+#include "store/arena.h"
+#include "store/store.h"
+
+struct index;
+struct folder;
+
+/* Buckets for this many objects, with room to spare, and the bytes that the index then takes on the disk. */
+uint64_t index_bucket_count(uint64_t objects);
+uint64_t index_file_bytes(uint64_t bucket_count);
+
+/* Why the index in the folder cannot be used, or NULL. */
+const char *index_probe(struct folder *f, uint64_t arena_id);
+
+/* Maps the index, making it when there is none; entries of an index of another size are carried over. The
+ * arena must outlive it. 0 or a negative errno, with a sentence in `error`. */
+int index_open(struct folder *f, struct arena *arena, uint64_t arena_id, uint64_t bucket_count,
+               struct buf *error, struct index **ret_index);
+bool index_close(struct index *ix); /* true if all of it is on the disk */
+
+struct index_hit {
+    struct store_region *region; /* referenced */
+    struct arena_place place;
+    struct store_meta meta;
+};
+
+/* False when there is no entry, or its region is gone. The key itself is to be compared by the caller. */
+bool index_find(struct index *ix, struct hash128 hash, struct index_hit *ret_hit);
+
+/* Takes the place of what stood under the hash, of a free entry, or else of the entry in the oldest region.
+ */
+void index_insert(struct index *ix, struct hash128 hash, const struct arena_place *place,
+                  const struct store_meta *meta);
+
+/* Both only if the entry still points to this place. */
+bool index_update(struct index *ix, struct hash128 hash, const struct arena_place *place,
+                  const struct store_meta *meta);
+bool index_remove(struct index *ix, struct hash128 hash, const struct arena_place *place);
+
+uint64_t index_capacity(const struct index *ix);
+uint64_t index_displaced(const struct index *ix); /* live entries lost to full buckets since the start */
+
+#endif

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The bytes of a record, written and judged. */
+#include "store/record.h"
+
+#include "base/check.h"
+
+#define RECORD_MAGIC 0x52454331u /* "REC1" */
+
+struct record_header {
+    uint32_t magic;
+    uint32_t state; /* enum record_state */
+    uint32_t sequence;
+    uint32_t key_size;
+    uint64_t offset_bytes; /* of this header: a record that strayed is not believed */
+    uint64_t span_bytes;   /* to the next record */
+    uint64_t hash_high, hash_low;
+    uint64_t body_size_bytes;
+    uint64_t body_sum;
+    uint32_t body_distance_bytes; /* from the header */
+    uint32_t head_size;
+    uint64_t text_sum; /* of key text and head */
+    int64_t generated_at_ms, fresh_until_ms;
+    uint32_t stale_while_revalidate_s, stale_if_error_s;
+    uint64_t total_size_bytes;
+    uint16_t site_id;
+    uint8_t content_class, flags;
+    uint32_t unused;
+    uint64_t sum; /* hash_sum of all above */
+};
+
+_Static_assert(sizeof(struct record_header) == RECORD_HEADER_BYTES, "part of the format");
+_Static_assert(offsetof(struct record_header, sum) == RECORD_HEADER_BYTES - 8, "no padding before the sum");
+
+#define BODY_PAGE_ALIGNED_MIN (64 * 1024u) /* from here on, sendfile of whole pages is worth the gap */
+
+uint64_t record_body_alignment(uint64_t body_size_bytes)
+{
+    return body_size_bytes >= BODY_PAGE_ALIGNED_MIN ? 4096 : 64;
+}
+
+static uint64_t header_sum(const struct record_header *h)
+{
+    return hash_sum(h, offsetof(struct record_header, sum));
+}
+
+int record_write(const struct record *r)
+{
+    const struct arena_extent *x = &r->extent;
+    struct record_header h = {.magic = RECORD_MAGIC,
+                              .state = r->state,
+                              .sequence = x->place.sequence,
+                              .key_size = (uint32_t)r->key.text.size,
+                              .offset_bytes = x->place.offset_bytes,
+                              .span_bytes = x->end_offset_bytes - x->place.offset_bytes,
+                              .hash_high = r->key.hash.high,
+                              .hash_low = r->key.hash.low,
+                              .body_size_bytes = r->body_size_bytes,
+                              .body_sum = r->body_sum,
+                              .body_distance_bytes = (uint32_t)(x->body_offset_bytes - x->place.offset_bytes),
+                              .head_size = (uint32_t)r->head.size,
+                              .generated_at_ms = r->meta.generated_at_ms,
+                              .fresh_until_ms = r->meta.fresh_until_ms,
+                              .stale_while_revalidate_s = r->meta.stale_while_revalidate_s,
+                              .stale_if_error_s = r->meta.stale_if_error_s,
+                              .total_size_bytes = r->meta.total_size_bytes,
+                              .site_id = r->meta.site_id,
+                              .content_class = r->meta.content_class,
+                              .flags = r->meta.flags};
+    /* Two sums mixed: nothing to allocate, and a byte that moves from one to the other is seen by the sizes.
+     */
+    h.text_sum = hash_sum(r->key.text.data, r->key.text.size) * 31 + hash_sum(r->head.data, r->head.size);
+    h.sum = header_sum(&h);
+    struct iovec parts[] = {
+        {&h, sizeof(h)}, {(void *)r->key.text.data, r->key.text.size}, {(void *)r->head.data, r->head.size}};
+    return region_write(x->region, x->place.offset_bytes, parts, ARRAY_COUNT(parts));
+}
+
+static bool header_is_sane(const struct record_header *h, const struct store_region *region,
+                           const struct arena_place *place)
+{
+    return h->magic == RECORD_MAGIC && h->sum == header_sum(h) && h->state == RECORD_SEALED &&
+           h->sequence == place->sequence && h->offset_bytes == place->offset_bytes &&
+           h->span_bytes <= region->size_bytes - place->offset_bytes &&
+           (uint64_t)h->body_distance_bytes + h->body_size_bytes <= h->span_bytes &&
+           RECORD_HEADER_BYTES + (uint64_t)h->key_size + h->head_size <= h->body_distance_bytes;
+}
+
+enum record_found record_read(struct store_region *region, const struct arena_place *place,
+                              const struct store_key *key, struct store_object *ret_object)
+{
+    if (place->offset_bytes % 64 != 0 || place->offset_bytes > region->size_bytes - RECORD_HEADER_BYTES)
+        return RECORD_DAMAGED;
+    const char *at = region->map + place->offset_bytes;
+    const struct record_header *h = (const struct record_header *)at;
+    if (!header_is_sane(h, region, place))
+        return RECORD_DAMAGED;
+    struct slice text = {at + sizeof(*h), h->key_size};
+    if (h->hash_high != key->hash.high || h->hash_low != key->hash.low || !slice_equal(text, key->text))
+        return RECORD_OTHER_KEY;
+    *ret_object = (struct store_object){.region = region,
+                                        .fd = region->fd,
+                                        .body_offset_bytes = place->offset_bytes + h->body_distance_bytes,
+                                        .body_size_bytes = h->body_size_bytes,
+                                        .body = at + h->body_distance_bytes,
+                                        .key_text = text,
+                                        .head = {at + sizeof(*h) + h->key_size, h->head_size}};
+    return RECORD_OK;
+}

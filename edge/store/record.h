@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A record is what stands in a region for one object: a header, the key's text and the head, then the body on
+ * a boundary of its own. The header is written twice: when the room is taken, so that the records of a region
+ * can be walked by their spans (and no bytes of a body be taken for a header), and when the object is sealed.
+ */
+#ifndef STORE_RECORD_H
+#define STORE_RECORD_H
+
+#include "store/arena.h"
+#include "store/store.h"
+
+#define RECORD_HEADER_BYTES 128u
+
+enum record_state { RECORD_RESERVED = 1, RECORD_SEALED, RECORD_ABANDONED };
+
+/* What is known of a record when it is written. */
+struct record {
+    enum record_state state;
+    struct arena_extent extent;
+    struct store_key key;
+    struct slice head;
+    struct store_meta meta;
+    uint64_t body_size_bytes, body_sum;
+};
+
+/* The alignment that a body of this size begins on. */
+uint64_t record_body_alignment(uint64_t body_size_bytes);
+
+/* Writes header, key text and head. 0 or -EIO. */
+int record_write(const struct record *r);
+
+enum record_found { RECORD_OK, RECORD_OTHER_KEY, RECORD_DAMAGED };
+
+/* Reads the sealed record at this place of a region that the caller holds. On RECORD_OK all of *ret_object is
+ * set but its meta, which the index knows better; it takes over the reference. */
+enum record_found record_read(struct store_region *region, const struct arena_place *place,
+                              const struct store_key *key, struct store_object *ret_object);
+
+#endif

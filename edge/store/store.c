@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Opening and closing, finding and changing objects. Writing them is in store_writer.c. */
+#include "store/store.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "store/record.h"
+#include "store/store_private.h"
+
+#define OBJECT_BYTES_AVG_DEFAULT (256 * 1024u)
+
+/* ---- opening and closing ---- */
+
+/* Clears the folder of what cannot be used, and says why. */
+static void folder_judge(struct folder *f, uint64_t region_bytes)
+{
+    uint64_t arena_id;
+    const char *reason = superblock_probe(f, region_bytes, &arena_id);
+    if (!reason)
+        reason = index_probe(f, arena_id);
+    if (!reason)
+        return;
+    if (reason[0] != '\0')
+        log_warn("arena %s: %s; it starts empty", f->path, reason);
+    folder_clear(f);
+}
+
+static int arena_start(struct store *s, struct buf *error)
+{
+    bool was_clean;
+    const struct store_options *o = &s->options;
+    uint64_t average = o->object_bytes_avg ? o->object_bytes_avg : OBJECT_BYTES_AVG_DEFAULT;
+    uint64_t bucket_count = index_bucket_count(o->size_bytes / average);
+    struct arena_options options = {.size_bytes = o->size_bytes,
+                                    .region_bytes = o->region_bytes,
+                                    .room_bytes = index_file_bytes(bucket_count)};
+    int rv = arena_check(&options, o->path, error);
+    if (rv == 0)
+        rv = folder_open(o->path, error, &s->folder);
+    if (rv < 0)
+        return rv;
+    folder_judge(&s->folder, o->region_bytes);
+    rv = superblock_open(&s->folder, o->region_bytes, &s->superblock, &was_clean);
+    if (rv < 0)
+        buf_printf(error, "arena %s: its superblock cannot be opened: %s", o->path, strerror(-rv));
+    if (rv == 0)
+        rv = arena_open(&options, &s->folder, s->superblock, was_clean, error, &s->arena);
+    if (rv == 0)
+        rv = index_open(&s->folder, s->arena, s->superblock->arena_id, bucket_count, error, &s->index);
+    return rv;
+}
+
+static void store_free(struct store *s)
+{
+    bool synced = s->index ? index_close(s->index) : false;
+    if (s->arena)
+        synced = arena_close(s->arena) && synced;
+    if (s->superblock)
+        superblock_close(s->superblock, synced);
+    if (s->options.path)
+        folder_close(&s->folder);
+    free(s);
+}
+
+int store_open(const struct store_options *options, struct buf *error, struct store **ret_store)
+{
+    struct store *s = calloc(1, sizeof(*s));
+    if (!s)
+        return -ENOMEM;
+    s->options = *options;
+    s->folder = (struct folder){.fd = -1, .lock_fd = -1};
+    s->transient.max_bytes = options->transient_bytes;
+    int rv = options->path ? arena_start(s, error) : 0;
+    if (rv < 0) {
+        store_free(s);
+        return rv;
+    }
+    if (s->superblock)
+        memcpy(s->hash_secret, s->superblock->hash_secret, HASH_SECRET_SIZE);
+    else
+        hash_secret_new(s->hash_secret);
+    *ret_store = s;
+    return 0;
+}
+
+void store_close(struct store *s)
+{
+    CHECK(atomic_load(&s->transient.used_bytes) == 0);
+    store_free(s);
+}
+
+const uint8_t *store_hash_secret(const struct store *s)
+{
+    return s->hash_secret;
+}
+
+/* ---- objects ---- */
+
+bool store_lookup(struct store *s, const struct store_key *key, struct store_object *ret_object)
+{
+    struct index_hit hit;
+    if (!s->index || !index_find(s->index, key->hash, &hit))
+        return false;
+    enum record_found found = record_read(hit.region, &hit.place, key, ret_object);
+    if (found == RECORD_OK) {
+        ret_object->meta = hit.meta;
+        return true;
+    }
+    if (found == RECORD_DAMAGED) {
+        counter_add_shared(&s->io_errors, 1);
+        index_remove(s->index, key->hash, &hit.place);
+    }
+    region_unref(hit.region);
+    return false;
+}
+
+void store_object_copy(const struct store_object *from, struct store_object *ret_object)
+{
+    if (from->region)
+        region_ref(from->region);
+    *ret_object = *from;
+}
+
+void store_release(struct store_object *o)
+{
+    struct store_region *region = o->region;
+    *o = (struct store_object){.fd = -1};
+    if (region)
+        region_unref(region);
+}
+
+bool store_refresh(struct store *s, const struct store_key *key, const struct store_object *o,
+                   const struct store_meta *meta)
+{
+    if (!s->index || !o->region || !o->key_text.data)
+        return false;
+    uint64_t offset_bytes = (uint64_t)(o->key_text.data - o->region->map) - RECORD_HEADER_BYTES;
+    struct arena_place place = arena_place_of(s->arena, o->region, offset_bytes);
+    return index_update(s->index, key->hash, &place, meta);
+}
+
+bool store_remove(struct store *s, const struct store_key *key)
+{
+    struct index_hit hit;
+    struct store_object o;
+    if (!s->index || !index_find(s->index, key->hash, &hit))
+        return false;
+    bool is_same = record_read(hit.region, &hit.place, key, &o) == RECORD_OK;
+    bool is_removed = is_same && index_remove(s->index, key->hash, &hit.place);
+    region_unref(hit.region);
+    return is_removed;
+}
+
+void store_stats(struct store *s, struct store_stats *ret_stats)
+{
+    struct store_stats stats = {.written_bytes = counter_read(&s->written_bytes),
+                                .wasted_bytes = counter_read(&s->wasted_bytes),
+                                .transient_bytes = atomic_load(&s->transient.used_bytes),
+                                .transient_budget_bytes = s->transient.max_bytes,
+                                .io_errors = counter_read(&s->io_errors)};
+    if (s->arena) {
+        struct arena_stats arena;
+        arena_stats(s->arena, &arena);
+        stats.budget_bytes = s->options.size_bytes;
+        stats.region_bytes = s->options.region_bytes;
+        stats.regions = arena.regions_live;
+        stats.regions_held = arena.regions_held;
+        stats.reclaimed_regions = arena.reclaimed;
+        stats.wasted_bytes += arena.tail_bytes;
+        stats.objects = arena.objects;
+        stats.io_errors += arena.io_errors;
+        stats.index_capacity = index_capacity(s->index);
+        stats.index_displaced = index_displaced(s->index);
+    }
+    *ret_stats = stats;
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the store's tests share: an arena in a folder of its own, and objects whose bytes follow from a
+ * number. */
+#ifndef STORE_STORE_FIXTURE_H
+#define STORE_STORE_FIXTURE_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/buf.h"
+#include "store/store.h"
+
+#define FIXTURE_REGION_BYTES ((uint64_t)256 * 1024)
+#define FIXTURE_REGIONS      8u
+
+struct fixture {
+    char path[64];
+    struct store_options options;
+    struct store *store;
+    struct buf error;
+    char key_text[64];
+};
+
+static inline int fixture_open(struct fixture *f)
+{
+    buf_clear(&f->error);
+    return store_open(&f->options, &f->error, &f->store);
+}
+
+static inline void fixture_reopen(struct fixture *f)
+{
+    store_close(f->store);
+    assert_int_equal(fixture_open(f), 0);
+}
+
+static inline void fixture_init(struct fixture *f)
+{
+    *f = (struct fixture){.path = "/tmp/store-test-XXXXXX"};
+    assert_non_null(mkdtemp(f->path));
+    f->options = (struct store_options){.path = f->path,
+                                        .size_bytes = FIXTURE_REGIONS * FIXTURE_REGION_BYTES,
+                                        .region_bytes = FIXTURE_REGION_BYTES,
+                                        .transient_bytes = 1024 * 1024,
+                                        .object_bytes_avg = 1024};
+    buf_init(&f->error, 1000);
+}
+
+static inline void fixture_fini(struct fixture *f)
+{
+    char command[100];
+    if (f->store)
+        store_close(f->store);
+    buf_fini(&f->error);
+    snprintf(command, sizeof(command), "rm -rf '%s'", f->path);
+    assert_int_equal(system(command), 0);
+}
+
+/* Valid until the next call. */
+static inline struct store_key fixture_key(struct fixture *f, unsigned number)
+{
+    int size = snprintf(f->key_text, sizeof(f->key_text), "https://site/object-%u", number);
+    struct slice text = {f->key_text, (size_t)size};
+    return (struct store_key){hash_key(store_hash_secret(f->store), text), text};
+}
+
+/* The bytes of the body made from `seed`: every 8 of them tell seed and place. */
+static inline void fixture_fill(char *data, size_t size, unsigned seed)
+{
+    for (size_t i = 0; i < size; i++)
+        data[i] = (char)(((seed * 2654435761u) ^ (uint32_t)(i / 8) * 40503u) >> (i % 4 * 8));
+}
+
+static inline struct store_meta fixture_meta(unsigned seed)
+{
+    return (struct store_meta){.generated_at_ms = 1700000000000 + seed,
+                               .fresh_until_ms = 1700000060000 + seed,
+                               .stale_while_revalidate_s = seed,
+                               .stale_if_error_s = seed + 1,
+                               .total_size_bytes = (uint64_t)seed << 33,
+                               .site_id = (uint16_t)seed,
+                               .content_class = (uint8_t)(seed >> 3),
+                               .flags = (uint8_t)(seed >> 5)};
+}
+
+static inline bool fixture_meta_equal(const struct store_meta *a, const struct store_meta *b)
+{
+    return a->generated_at_ms == b->generated_at_ms && a->fresh_until_ms == b->fresh_until_ms &&
+           a->stale_while_revalidate_s == b->stale_while_revalidate_s &&
+           a->stale_if_error_s == b->stale_if_error_s && a->total_size_bytes == b->total_size_bytes &&
+           a->site_id == b->site_id && a->content_class == b->content_class && a->flags == b->flags;
+}
+
+static inline struct slice fixture_head(unsigned seed, char text[32])
+{
+    return (struct slice){text, (size_t)snprintf(text, 32, "head of %u", seed)};
+}
+
+/* Writes the body made from `seed` in two pieces. */
+static inline int fixture_write(struct store_writer *w, unsigned seed, size_t size)
+{
+    char *data = malloc(size + 1);
+    assert_non_null(data);
+    fixture_fill(data, size, seed);
+    int rv = store_write(w, data, size / 3);
+    if (rv == 0)
+        rv = store_write(w, data + size / 3, size - size / 3);
+    free(data);
+    return rv;
+}
+
+/* Stores the object made from `seed` under the key of `number`. */
+static inline int fixture_put(struct fixture *f, unsigned number, unsigned seed, size_t size)
+{
+    struct store_reservation want = {.head_size_max = 200, .body_size_bytes = size};
+    struct store_writer *w;
+    int rv = store_reserve(f->store, &want, &w);
+    if (rv < 0)
+        return rv;
+    rv = fixture_write(w, seed, size);
+    if (rv < 0) {
+        store_abandon(w);
+        return rv;
+    }
+    char text[32];
+    struct store_key key = fixture_key(f, number);
+    struct store_meta meta = fixture_meta(seed);
+    bool is_kept = store_writer_is_kept(w);
+    rv = store_seal(w, &key, fixture_head(seed, text), &meta);
+    return rv < 0 || is_kept ? rv : 1;
+}
+
+/* Body by the map and by the file, head, sizes. */
+static inline bool fixture_is(const struct store_object *o, unsigned seed, size_t size)
+{
+    char text[32];
+    struct slice head = fixture_head(seed, text);
+    char *expected = malloc(size + 1), *read = malloc(size + 1);
+    assert_true(expected && read);
+    fixture_fill(expected, size, seed);
+    bool is_same = o->body_size_bytes == size && memcmp(o->body, expected, size) == 0 &&
+                   pread(o->fd, read, size, (off_t)o->body_offset_bytes) == (ssize_t)size &&
+                   memcmp(read, expected, size) == 0 && slice_equal(o->head, head);
+    free(expected);
+    free(read);
+    return is_same;
+}
+
+static inline bool fixture_get(struct fixture *f, unsigned number, struct store_object *ret_object)
+{
+    struct store_key key = fixture_key(f, number);
+    return store_lookup(f->store, &key, ret_object);
+}
+
+/* The object made from `seed` is found under the key of `number`, as it was stored. */
+static inline void fixture_assert_found(struct fixture *f, unsigned number, unsigned seed, size_t size)
+{
+    struct store_object o;
+    struct store_meta meta = fixture_meta(seed);
+    assert_true(fixture_get(f, number, &o));
+    assert_true(fixture_is(&o, seed, size));
+    assert_true(fixture_meta_equal(&o.meta, &meta));
+    assert_true(slice_equal(o.key_text, slice_of(f->key_text)));
+    store_release(&o);
+}
+
+static inline void fixture_assert_missed(struct fixture *f, unsigned number)
+{
+    struct store_object o;
+    assert_false(fixture_get(f, number, &o));
+}
+
+static inline struct store_stats fixture_stats(struct fixture *f)
+{
+    struct store_stats stats;
+    store_stats(f->store, &stats);
+    return stats;
+}
+
+/* Puts filler until `regions` more regions have been reclaimed. */
+static inline void fixture_turn_over(struct fixture *f, uint64_t regions)
+{
+    uint64_t until = fixture_stats(f).reclaimed_regions + regions;
+    for (unsigned i = 0; fixture_stats(f).reclaimed_regions < until; i++)
+        assert_int_equal(fixture_put(f, 1000000 + i % 4, i, 50000), 0);
+}
+
+#endif

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The superblock says what an arena is (format, geometry, identity, secret), how it was left, and which
+ * region stands in which slot. It is a mapped file: a process that is killed leaves it as it last was, and
+ * the boot id tells whether the page cache that kept it is still the same.
+ */
+#ifndef STORE_SUPERBLOCK_H
+#define STORE_SUPERBLOCK_H
+
+#include <stdatomic.h>
+
+#include "base/hash.h"
+#include "store/folder.h"
+
+#define ARENA_FORMAT_VERSION   1u
+#define ARENA_BYTE_ORDER       0x01020304u
+#define SUPERBLOCK_REGIONS_MAX 32768u
+#define BOOT_ID_SIZE           40
+
+enum region_state { REGION_FREE, REGION_SPARE, REGION_LIVE };
+
+struct superblock_region {
+    _Atomic uint32_t state; /* enum region_state, stored after all else of the slot */
+    uint32_t sequence;
+    _Atomic uint32_t objects; /* index entries that point here */
+    uint32_t unused;
+    uint64_t fill_bytes;   /* true after a clean stop; the region's size once nothing more goes in */
+    uint64_t synced_bytes; /* known to be on the disk */
+};
+
+struct superblock {
+    /* fixed when the arena is made */
+    char magic[8];
+    uint32_t version, byte_order;
+    uint64_t arena_id; /* repeated in every file of the arena */
+    uint64_t region_bytes;
+    uint8_t hash_secret[HASH_SECRET_SIZE];
+    uint64_t fixed_sum; /* hash_sum of all above */
+
+    /* changes */
+    char boot_id[BOOT_ID_SIZE];
+    uint32_t clean;         /* it was closed, and all of it synced */
+    uint32_t next_sequence; /* of the next region; grows with each, never comes again */
+    char unused[3992];
+    struct superblock_region regions[SUPERBLOCK_REGIONS_MAX];
+};
+
+/* What stands before a region's records, in a page of its own. */
+#define REGION_HEAD_BYTES 4096u
+struct region_head {
+    char magic[8];
+    uint32_t version, byte_order;
+    uint64_t arena_id;
+    uint64_t region_bytes;
+    uint32_t slot, sequence;
+    uint64_t sum; /* hash_sum of all above */
+};
+
+/* Why what is in the folder cannot be used: a phrase for the operator; "" when there is nothing; NULL when it
+ * can be, and then whose the other files must be. */
+const char *superblock_probe(struct folder *f, uint64_t region_bytes, uint64_t *ret_arena_id);
+
+/* Maps the superblock, making it when there is none, and marks it open in this boot (on the disk too, so that
+ * a power loss from here on is seen). ret_was_clean: it was closed, not killed. 0 or a negative errno. */
+int superblock_open(struct folder *f, uint64_t region_bytes, struct superblock **ret_superblock,
+                    bool *ret_was_clean);
+
+/* Marks it clean when `synced` says that all else is on the disk; unmaps. */
+void superblock_close(struct superblock *sb, bool synced);
+
+#endif
