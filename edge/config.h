@@ -113,7 +113,6 @@ struct config_site {
 
 struct config_limits {
     uint64_t header_timeout_ms, idle_timeout_ms, send_stall_timeout_ms;
-    uint64_t drain_min_bytes_per_s; /* 0: no minimum */
     uint64_t connections_max;
     uint64_t request_head_max_bytes, uri_max_bytes;
     uint64_t transient_bytes_max;

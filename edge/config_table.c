@@ -568,18 +568,22 @@ static void report_syntax(struct config_reader *r, struct fy_diag *diag)
         report(r, start_of_file, "this is not YAML");
 }
 
+static struct fy_node *root_of(struct fy_document *document)
+{
+    return document ? fy_document_root(document) : NULL;
+}
+
 static void read_documents(struct config_reader *r, struct fy_parser *parser, struct fy_diag *diag,
                            const struct config_table *table, void *object)
 {
     struct fy_document *document = fy_parse_load_document(parser);
     struct fy_document *second = document ? fy_parse_load_document(parser) : NULL;
-    struct fy_node *root = fy_document_root(document);
+    struct fy_node *root = root_of(document);
 
     if (fy_parser_get_stream_error(parser))
         report_syntax(r, diag);
     else if (second)
-        report(r, place_or(fy_document_root(second), start_of_file),
-               "a second document begins, expected one");
+        report(r, place_or(root_of(second), start_of_file), "a second document begins, expected one");
     else
         read_map(r, table, root, place_or(root, start_of_file), object);
     fy_parse_document_destroy(parser, second);

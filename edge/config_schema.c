@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The fields of a configuration. docs/config.md says what each is for, and config_test.c compares the two.
+ */
+#include "config_schema.h"
+
+#include <stddef.h>
+
+#include "base/check.h"
+#include "config.h"
+
+#define TABLE(name, check_) \
+    static const struct config_table name##_table = {name##_fields, ARRAY_COUNT(name##_fields), check_}
+
+/* The ranges that many fields share. */
+#define TIMEOUT   .type = &config_type_duration, .min = "1ms", .max = "1h"
+#define FRESHNESS .type = &config_type_duration, .min = "0s", .max = "365d"
+#define SIZE      .type = &config_type_size
+#define INTEGER   .type = &config_type_integer
+
+#define AT(member)               CONFIG_AT(struct ITEM, member)
+#define LIST(member, item_count) CONFIG_LIST(struct ITEM, member, item_count)
+
+#define ITEM config_listener
+static const struct config_field listener_fields[] = {
+    {"address", .type = &config_type_socket_address, .required = true, AT(address)},
+    {"tls", .type = &config_type_bool, AT(tls), .preset = "false"},
+};
+TABLE(listener, NULL);
+#undef ITEM
+
+#define ITEM config_arena
+static const struct config_field arena_fields[] = {
+    {"path", .type = &config_type_path, .required = true, AT(path)},
+    {"size", SIZE, AT(size_bytes), .preset = "1GiB", .min = "4MiB", .max = "1024TiB"},
+    {"region_size", SIZE, AT(region_size_bytes), .preset = "64MiB", .min = "1MiB", .max = "1GiB"},
+    {"slice_size", SIZE, AT(slice_size_bytes), .preset = "4MiB", .min = "64KiB", .max = "256MiB"},
+};
+TABLE(arena, config_check_arena);
+#undef ITEM
+
+#define ITEM config_access_log
+static const char *const viewer_address_words[] = {
+    [VIEWER_ADDRESS_TRUNCATED] = "truncated",
+    [VIEWER_ADDRESS_FULL] = "full",
+    [VIEWER_ADDRESS_NONE] = "none",
+    NULL,
+};
+static const struct config_field access_log_fields[] = {
+    {"path", .type = &config_type_log_path, .required = true, AT(path)},
+    {"viewer_address", .type = &config_type_word, AT(viewer_address), .preset = "truncated",
+     .words = viewer_address_words},
+};
+TABLE(access_log, NULL);
+#undef ITEM
+
+#define ITEM config_geoip_override
+static const struct config_field override_fields[] = {
+    {"prefix", .type = &config_type_prefix, .required = true, AT(prefix)},
+    {"country", .type = &config_type_country, AT(place.country)},
+    {"latitude", .type = &config_type_latitude, AT(place.latitude),
+     .given_offset = offsetof(struct ITEM, place.has_point)},
+    {"longitude", .type = &config_type_longitude, AT(place.longitude),
+     .given_offset = offsetof(struct ITEM, place.has_point)},
+};
+TABLE(override, config_check_override);
+#undef ITEM
+
+#define ITEM config_geoip
+static const struct config_field geoip_fields[] = {
+    {"database", .type = &config_type_path, AT(database)},
+    {"country_field", .type = &config_type_text, AT(country_field), .preset = "country.iso_code"},
+    {"overrides", .table = &override_table, LIST(overrides, override_count), .count_max = 4096},
+};
+TABLE(geoip, NULL);
+#undef ITEM
+
+#define ITEM config_edge
+static const struct config_field edge_fields[] = {
+    {"name", .type = &config_type_name, .required = true, AT(name)},
+    {"address", .type = &config_type_ip, .required = true, AT(address)},
+    {"country", .type = &config_type_country, AT(place.country)},
+    {"latitude", .type = &config_type_latitude, AT(place.latitude),
+     .given_offset = offsetof(struct ITEM, place.has_point)},
+    {"longitude", .type = &config_type_longitude, AT(place.longitude),
+     .given_offset = offsetof(struct ITEM, place.has_point)},
+    {"serves", .type = &config_type_country, LIST(serves, serve_count), .count_max = 256},
+    {"weight", INTEGER, AT(weight), .preset = "100", .min = "0", .max = "1000000"},
+    {"http_port", INTEGER, AT(http_port), .preset = "80", .min = "1", .max = "65535"},
+    {"https_port", INTEGER, AT(https_port), .preset = "443", .min = "1", .max = "65535"},
+};
+TABLE(edge, config_check_edge);
+#undef ITEM
+
+#define ITEM config_tls
+static const struct config_field tls_fields[] = {
+    {"certificate", .type = &config_type_path, .required = true, AT(certificate)},
+    {"key", .type = &config_type_path, .required = true, AT(key)},
+};
+TABLE(tls, NULL);
+#undef ITEM
+
+#define ITEM config_countries
+static const struct config_field countries_fields[] = {
+    {"allow", .type = &config_type_country, LIST(allow, allow_count), .count_min = 1, .count_max = 256},
+    {"deny", .type = &config_type_country, LIST(deny, deny_count), .count_min = 1, .count_max = 256},
+};
+TABLE(countries, config_check_countries);
+#undef ITEM
+
+#define ITEM config_freshness
+static const struct config_field freshness_fields[] = {
+    {"playlist_live_max", FRESHNESS, AT(playlist_live_max_ms), .preset = "none", .may_be_none = true},
+    {"playlist_ended", FRESHNESS, AT(playlist_ended_ms), .preset = "1h"},
+    {"playlist_multivariant", FRESHNESS, AT(playlist_multivariant_ms), .preset = "30s"},
+    {"segment", FRESHNESS, AT(segment_ms), .preset = "30d"},
+    {"init", FRESHNESS, AT(init_ms), .preset = "30d"},
+    {"part", FRESHNESS, AT(part_ms), .preset = "10m"},
+    {"key", FRESHNESS, AT(key_ms), .preset = "1h"},
+    {"other", FRESHNESS, AT(other_ms), .preset = "1h"},
+    {"not_found", FRESHNESS, AT(not_found_ms), .preset = "1s"},
+};
+TABLE(freshness, NULL);
+#undef ITEM
+
+#define ITEM config_origin_timeouts
+static const struct config_field origin_timeouts_fields[] = {
+    {"connect", TIMEOUT, AT(connect_ms), .preset = "3s"},
+    {"first_byte", TIMEOUT, AT(first_byte_ms), .preset = "15s"},
+    {"idle", TIMEOUT, AT(idle_ms), .preset = "15s"},
+};
+TABLE(origin_timeouts, NULL);
+#undef ITEM
+
+#define ITEM config_site
+static const struct config_field site_fields[] = {
+    {"name", .type = &config_type_name, .required = true, AT(name)},
+    {"hosts", .type = &config_type_host, .required = true, LIST(hosts, host_count), .count_min = 1,
+     .count_max = 256},
+    {"edge_host", .type = &config_type_pattern, AT(edge_host)},
+    {"origin", .type = &config_type_origin, .required = true, AT(origin)},
+    {"origin_host", .type = &config_type_authority, AT(origin_host)},
+    {"tls", .table = &tls_table, AT(tls)},
+    {"countries", .table = &countries_table, AT(countries)},
+    {"query_drop", .type = &config_type_query_name, LIST(query_drop, query_drop_count), .preset = "CMCD",
+     .count_max = 64},
+    {"cors_origins", .type = &config_type_cors_origin, LIST(cors_origins, cors_origin_count), .preset = "*",
+     .count_max = 256},
+    {"freshness", .table = &freshness_table, AT(freshness)},
+    {"origin_timeouts", .table = &origin_timeouts_table, AT(origin_timeouts)},
+};
+TABLE(site, config_check_site);
+#undef ITEM
+
+#define ITEM config_limits
+static const struct config_field limits_fields[] = {
+    {"header_timeout", TIMEOUT, AT(header_timeout_ms), .preset = "10s"},
+    {"idle_timeout", TIMEOUT, AT(idle_timeout_ms), .preset = "60s"},
+    {"send_stall_timeout", TIMEOUT, AT(send_stall_timeout_ms), .preset = "30s"},
+    {"connections_max", INTEGER, AT(connections_max), .preset = "100000", .min = "1", .max = "10000000"},
+    {"request_head_max", SIZE, AT(request_head_max_bytes), .preset = "16KiB", .min = "1KiB", .max = "1MiB"},
+    {"uri_max", SIZE, AT(uri_max_bytes), .preset = "8KiB", .min = "256", .max = "64KiB"},
+    {"transient_bytes_max", SIZE, AT(transient_bytes_max), .preset = "256MiB", .min = "1MiB", .max = "1TiB"},
+};
+TABLE(limits, config_check_limits);
+#undef ITEM
+
+#define ITEM config
+static const struct config_field config_fields[] = {
+    {"edge", .type = &config_type_name, .required = true, AT(edge)},
+    {"workers", INTEGER, AT(workers), .preset = "0", .min = "0", .max = "64"},
+    {"listen", .table = &listener_table, .required = true, LIST(listeners, listener_count), .count_min = 1,
+     .count_max = 64},
+    {"admin", .type = &config_type_socket_address, AT(admin),
+     .given_offset = offsetof(struct ITEM, has_admin)},
+    {"arena", .table = &arena_table, AT(arena)},
+    {"access_log", .table = &access_log_table, AT(access_log)},
+    {"trusted_proxies", .type = &config_type_prefix, LIST(trusted_proxies, trusted_proxy_count),
+     .count_max = 1024},
+    {"geoip", .table = &geoip_table, AT(geoip)},
+    {"edges", .table = &edge_table, LIST(edges, edge_count), .count_min = 1, .count_max = 128},
+    {"sites", .table = &site_table, .required = true, LIST(sites, site_count), .count_min = 1,
+     .count_max = 1000},
+    {"limits", .table = &limits_table, AT(limits)},
+};
+const struct config_table config_schema = {config_fields, ARRAY_COUNT(config_fields), config_check};
+#undef ITEM
