@@ -29,11 +29,12 @@
 
 /* The longest values that are logged. JSON may need six bytes for one: the scratch buffer holds the worst of
  * lines. */
-#define HOST_SIZE_MAX       256
+#define NAME_SIZE_MAX       256 /* site, method, host */
 #define TARGET_SIZE_MAX     4096
 #define RANGE_SIZE_MAX      128
 #define USER_AGENT_SIZE_MAX 256
-#define LINE_SIZE_MAX       (6ul * (HOST_SIZE_MAX + TARGET_SIZE_MAX + RANGE_SIZE_MAX + USER_AGENT_SIZE_MAX) + 4096)
+#define TEXT_SIZE_MAX       (3 * NAME_SIZE_MAX + TARGET_SIZE_MAX + RANGE_SIZE_MAX + USER_AGENT_SIZE_MAX)
+#define LINE_SIZE_MAX       (6ul * TEXT_SIZE_MAX + 4096)
 
 struct ring {
     /* the producer's */
@@ -123,12 +124,12 @@ static void format_record(const struct access_log *log, struct ring *ring, const
     json_open(&j, NULL, '{');
     write_time(&j, ring, r->wall_ms);
     write_word(&j, "edge", log->edge);
-    write_text(&j, "site", r->site, HOST_SIZE_MAX);
+    write_text(&j, "site", r->site, NAME_SIZE_MAX);
     write_viewer(&j, log->viewer_address, r->viewer);
     write_word(&j, "country", r->country);
     json_bool(&j, "tls", r->is_tls);
-    write_text(&j, "method", r->method, HOST_SIZE_MAX);
-    write_text(&j, "host", r->host, HOST_SIZE_MAX);
+    write_text(&j, "method", r->method, NAME_SIZE_MAX);
+    write_text(&j, "host", r->host, NAME_SIZE_MAX);
     write_text(&j, "target", r->target, TARGET_SIZE_MAX);
     write_text(&j, "range", r->range, RANGE_SIZE_MAX);
     json_u64(&j, "status", r->status);

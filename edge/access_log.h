@@ -12,7 +12,7 @@
 #include "config.h"
 #include "ledger_words.h"
 
-#define ACCESS_LOG_BUFFER_SIZE (1024 * 1024) /* a worker's, when the options say 0 */
+#define ACCESS_LOG_BUFFER_SIZE (1ul << 20) /* a worker's, when the options say 0 */
 
 struct access_log;
 
