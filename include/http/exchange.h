@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One request and its response, as a server's code sees it, whatever the version of HTTP. HTTP/1 is behind it today
- * (http/server.h); HTTP/2 comes in behind the same functions.
+ * One request and its response, as a server's code sees it, whatever the version of HTTP. HTTP/1 is behind it
+ * today (http/server.h); HTTP/2 comes in behind the same functions.
  *
  *   on_request(x) -> exchange_respond -> exchange_send ... -> exchange_finish
  *                                   \-> exchange_abort      (also legal before exchange_respond)
@@ -19,11 +19,15 @@
 struct exchange;
 
 struct exchange_events {
-    void (*on_writable)(struct exchange *x);                 /* after a send took less than it was given */
-    void (*on_gone)(struct exchange *x, const char *reason); /* "client_closed", "send_timeout", "client_error" */
+    void (*on_writable)(struct exchange *x); /* after a send took less than it was given */
+
+    /* "client_closed", "client_error", "send_timeout", "body_unreadable" (a span's file ended before it did),
+     * "server_stopped", "out_of_memory" */
+    void (*on_gone)(struct exchange *x, const char *reason);
 };
 
 #define EXCHANGE_LENGTH_UNKNOWN UINT64_MAX
+#define EXCHANGE_REPLY_SIZE_MAX ((size_t)1 << 20) /* of a body; larger ones are sent span by span */
 
 struct exchange {
     const struct http_head *request; /* valid until the end of the exchange */
@@ -32,20 +36,20 @@ struct exchange {
     const char *server_name; /* SNI, "" for none */
     struct loop *loop;
 
-    void *user;                            /* the handler's */
-    const struct exchange_events *events;  /* set by the handler inside on_request */
-    const struct exchange_ops *ops;        /* the version's */
+    void *user;                           /* the handler's */
+    const struct exchange_events *events; /* set by the handler inside on_request */
+    const struct exchange_ops *ops;       /* the version's */
 };
 
-/* Sends the head. `fields`: complete lines "Name: value\r\n", nothing about framing or the connection: Content-Length,
- * Transfer-Encoding, Connection are the server's. body_size: of what will be sent; EXCHANGE_LENGTH_UNKNOWN: framed as the
- * version does it. For HEAD, 204 and 304 it is only what Content-Length says (unknown: none is sent), and no body may be
- * sent. Nothing may stay in the kernel's way: the head goes out with the first body bytes, at the next exchange_flush or
- * finish. */
+/* Sends the head. `fields`: complete lines "Name: value\r\n", nothing about framing or the connection:
+ * Content-Length, Transfer-Encoding, Connection are the server's. body_size: of what will be sent;
+ * EXCHANGE_LENGTH_UNKNOWN: framed as the version does it. For HEAD, 204 and 304 it is only what
+ * Content-Length says (unknown: none is sent), and no body may be sent. Nothing may stay in the kernel's way:
+ * the head goes out with the first body bytes, at the next exchange_flush or finish. */
 void exchange_respond(struct exchange *x, unsigned status, struct slice fields, uint64_t body_size);
 
-/* Sends body bytes: how many were taken; less than span->size means on_writable will come. Negative: broken, on_gone will
- * follow at the end of this turn of the loop. */
+/* Sends body bytes: how many were taken; less than span->size means on_writable will come. Negative: broken,
+ * on_gone will follow at the end of this turn of the loop. */
 ssize_t exchange_send(struct exchange *x, const struct span *span);
 
 /* Pushes out what is held back (the head, a chunk's frame), when the next bytes are not there yet. */
@@ -57,12 +61,15 @@ void exchange_finish(struct exchange *x);
 /* Ends it so that the viewer sees a broken response, never a short one that looks whole. */
 void exchange_abort(struct exchange *x);
 
-/* A whole small response in one call: respond, send, finish. */
+/* A whole small response in one call: respond, send, finish. `body` is needed during the call only. On HEAD
+ * and statuses without a body only its size counts. The exchange is over for its handler: no on_gone follows.
+ */
 void exchange_reply(struct exchange *x, unsigned status, struct slice fields, struct slice body);
 
 void exchange_set_pace(struct exchange *x, uint64_t rate_bytes_per_s);
 
-/* Bytes handed to the connection for this exchange: head, framing and body. */
+/* Bytes handed to the connection for this exchange, sent or held back: head, framing and body. The last
+ * chunk, which finish sends, is counted from the start. */
 uint64_t exchange_sent_bytes(const struct exchange *x);
 
 /* What a version of HTTP implements. */

@@ -44,7 +44,8 @@ struct slice http_head_get(const struct http_head *h, const char *name);
 /* How many fields have that name. */
 size_t http_head_count(const struct http_head *h, const char *name);
 
-/* True when a field of that name lists the token (comma separated, ASCII case folded: RFC 9110 section 5.6.1). */
+/* True when a field of that name lists the token (comma separated, ASCII case folded: RFC 9110
+ * section 5.6.1). */
 bool http_head_lists(const struct http_head *h, const char *name, const char *token);
 
 /* True for Connection and what only concerns one connection (RFC 9110 section 7.6.1), and for the fields that

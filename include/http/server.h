@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Serves HTTP on accepted sockets of one loop: parses requests strictly (what RFC 9112 calls ambiguous is refused with
- * 400 and a closed connection), keeps connections alive, answers pipelined requests in order, and has a deadline for
- * every wait. What a request means is the handler's business.
+ * Serves HTTP on accepted sockets of one loop: parses requests strictly (what RFC 9112 calls ambiguous is
+ * refused with 400 and a closed connection), keeps connections alive, answers pipelined requests in order,
+ * and has a deadline for every wait. What a request means is the handler's business.
  */
 #ifndef HTTP_SERVER_H
 #define HTTP_SERVER_H
@@ -10,19 +10,19 @@
 #include "base/counter.h"
 #include "http/exchange.h"
 
-/* Why the server itself refused a request or closed a connection. The same words stand in the response's body, the log
- * and the counters. */
-#define HTTP_REFUSALS(R)                                                                                     \
-    R(BAD_REQUEST, "bad_request", 400)                                                                       \
-    R(HEAD_TOO_LARGE, "request_head_too_large", 431)                                                         \
-    R(URI_TOO_LONG, "uri_too_long", 414)                                                                     \
-    R(BODY_NOT_ACCEPTED, "request_body_not_accepted", 413)                                                   \
-    R(VERSION_NOT_SUPPORTED, "http_version_not_supported", 505)                                              \
-    R(HEADER_TIMEOUT, "header_timeout", 408)                                                                 \
-    R(IDLE_TIMEOUT, "idle_timeout", 0)                                                                       \
-    R(SEND_TIMEOUT, "send_timeout", 0)                                                                       \
-    R(HANDSHAKE_FAILED, "tls_handshake_failed", 0)                                                           \
-    R(HANDSHAKE_TIMEOUT, "tls_handshake_timeout", 0)                                                         \
+/* Why the server itself refused a request or closed a connection. The same words stand in the response's
+ * body, the log and the counters. */
+#define HTTP_REFUSALS(R)                                        \
+    R(BAD_REQUEST, "bad_request", 400)                          \
+    R(HEAD_TOO_LARGE, "request_head_too_large", 431)            \
+    R(URI_TOO_LONG, "uri_too_long", 414)                        \
+    R(BODY_NOT_ACCEPTED, "request_body_not_accepted", 413)      \
+    R(VERSION_NOT_SUPPORTED, "http_version_not_supported", 505) \
+    R(HEADER_TIMEOUT, "header_timeout", 408)                    \
+    R(IDLE_TIMEOUT, "idle_timeout", 0)                          \
+    R(SEND_TIMEOUT, "send_timeout", 0)                          \
+    R(HANDSHAKE_FAILED, "tls_handshake_failed", 0)              \
+    R(HANDSHAKE_TIMEOUT, "tls_handshake_timeout", 0)            \
     R(TOO_MANY_CONNECTIONS, "too_many_connections", 0)
 
 enum http_refusal {
@@ -43,8 +43,10 @@ struct http_server_options {
     uint64_t send_stall_timeout_ms; /* no byte could be sent for so long */
     void (*on_request)(struct exchange *x, void *user);
 
-    /* A request that never reached on_request was refused (head may be partial, refusals of connections have none). */
-    void (*on_refused)(enum http_refusal refusal, const struct addr *peer, unsigned status, uint64_t sent_bytes, void *user);
+    /* A request that never reached on_request was refused (head may be partial, refusals of connections have
+     * none). */
+    void (*on_refused)(enum http_refusal refusal, const struct addr *peer, unsigned status,
+                       uint64_t sent_bytes, void *user);
     void *user;
 };
 
@@ -53,7 +55,8 @@ struct http_server_stats {
     counter_t refusals[HTTP_REFUSAL_COUNT];
 };
 
-int http_server_new(struct loop *l, const struct http_server_options *options, struct http_server **ret_server);
+int http_server_new(struct loop *l, const struct http_server_options *options,
+                    struct http_server **ret_server);
 
 /* Takes the socket. tls NULL: plain. */
 void http_server_accept(struct http_server *s, int fd, const struct addr *peer, struct tls_server *tls);

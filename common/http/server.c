@@ -1,0 +1,603 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Connections of an HTTP/1 server: accepting, reading and refusing requests, deadlines, draining. Responses
+ * go out in server_response.c; the states stand in server_connection.h.
+ *
+ * While a response runs, what the client sends goes into the inbox until that is full, and then stays in the
+ * socket: it is read on only so that a client that went away is noticed.
+ */
+#include "http/server.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "server_connection.h"
+
+#define REQUESTS_PER_TURN  32
+#define LINGER_MS          2000
+#define LINGER_SIZE_MAX    ((size_t)256 << 10)
+#define SPARE_INBOXES_MAX  256
+#define SPARE_OUTBOXES_MAX 256
+
+static const struct {
+    const char *name;
+    unsigned status;
+} refusals[HTTP_REFUSAL_COUNT] = {
+#define R(name, word, status) {word, status},
+    HTTP_REFUSALS(R)
+#undef R
+};
+
+const char *http_refusal_name(enum http_refusal refusal)
+{
+    return refusals[refusal].name;
+}
+
+/* --- Spare memory. --- */
+
+static struct inbox *inbox_take(struct http_server *s)
+{
+    struct inbox *in = s->spare_inboxes;
+
+    if (in) {
+        s->spare_inboxes = in->next;
+        s->spare_inbox_count--;
+    } else {
+        in = malloc(sizeof(*in) + s->options.head_size_max);
+        if (!in)
+            return NULL;
+    }
+    in->start = in->filled = 0;
+    http_parser_init(&in->parser, HTTP_PARSER_REQUEST, &in->head);
+    return in;
+}
+
+static void inbox_give(struct http_server *s, struct inbox *in)
+{
+    if (!in)
+        return;
+    if (s->spare_inbox_count == SPARE_INBOXES_MAX) {
+        free(in);
+        return;
+    }
+    in->next = s->spare_inboxes;
+    s->spare_inboxes = in;
+    s->spare_inbox_count++;
+}
+
+struct outbox *server_outbox_take(struct http_server *s, size_t capacity)
+{
+    struct outbox *o = s->spare_outboxes;
+
+    capacity += OUTBOX_FRAMING_ROOM;
+    if (capacity <= OUTBOX_SPARE_CAPACITY && o) {
+        s->spare_outboxes = o->next;
+        s->spare_outbox_count--;
+    } else {
+        capacity = size_max(capacity, OUTBOX_SPARE_CAPACITY);
+        o = malloc(sizeof(*o) + capacity);
+        if (!o)
+            return NULL;
+        o->capacity = capacity;
+    }
+    o->start = o->filled = 0;
+    return o;
+}
+
+void server_outbox_give(struct http_server *s, struct outbox *o)
+{
+    if (!o)
+        return;
+    if (o->capacity != OUTBOX_SPARE_CAPACITY || s->spare_outbox_count == SPARE_OUTBOXES_MAX) {
+        free(o);
+        return;
+    }
+    o->next = s->spare_outboxes;
+    s->spare_outboxes = o;
+    s->spare_outbox_count++;
+}
+
+/* --- The end of a connection. --- */
+
+static void on_drained(struct later *later)
+{
+    struct http_server *s = container_of(later, struct http_server, drained);
+
+    s->on_drained(s->drain_user);
+}
+
+static void note_drained(struct http_server *s)
+{
+    if (s->draining && s->connection_count == 0)
+        later_start(s->loop, &s->drained);
+}
+
+void server_connection_close(struct connection *c, bool reset)
+{
+    struct http_server *s = c->server;
+
+    if (c->state == CONNECTION_CLOSED)
+        return;
+    c->state = CONNECTION_CLOSED;
+    timer_stop(&c->deadline);
+    later_stop(&c->later);
+    list_remove(&c->node);
+    if (reset)
+        stream_reset(c->stream);
+    else
+        stream_close(c->stream);
+    inbox_give(s, c->inbox);
+    server_outbox_give(s, c->outbox);
+    counter_add(&s->stats.connections_closed, 1);
+    s->connection_count--;
+    note_drained(s);
+}
+
+void server_connection_leave(struct connection *c)
+{
+    if (--c->depth == 0 && c->state == CONNECTION_CLOSED)
+        free(c);
+}
+
+void server_connection_gone(struct connection *c, const char *reason)
+{
+    if (CHECK(c->x.events != NULL))
+        c->x.events->on_gone(&c->x, reason);
+    server_connection_close(c, true);
+}
+
+/* Nothing more is to be said: what the client still sends is read for a while, as closing with bytes unread
+ * would reset the connection and could cost the client our last response. */
+static void linger(struct connection *c)
+{
+    if (c->peer_ended || stream_shutdown(c->stream) < 0) {
+        server_connection_close(c, false);
+        return;
+    }
+    c->state = CONNECTION_LINGER;
+    inbox_give(c->server, c->inbox);
+    c->inbox = NULL;
+    if (c->reading_off)
+        stream_want_read(c->stream, true);
+    timer_start(c->server->loop, &c->deadline, LINGER_MS);
+}
+
+static void drain_lingering(struct connection *c)
+{
+    char waste[16 << 10];
+    ssize_t size = stream_read(c->stream, waste, sizeof(waste));
+
+    counter_add(&c->server->stats.system_calls, 1);
+    if (size > 0)
+        c->lingered_bytes += (size_t)size;
+    if ((size <= 0 && size != -EAGAIN) || c->lingered_bytes > LINGER_SIZE_MAX)
+        server_connection_close(c, false);
+}
+
+/* --- Refusing. --- */
+
+static void count_refusal(struct connection *c, enum http_refusal refusal, unsigned status)
+{
+    struct http_server *s = c->server;
+
+    counter_add(&s->stats.refusals[refusal], 1);
+    if (s->options.on_refused)
+        s->options.on_refused(refusal, &c->x.peer, status, c->sent_bytes, s->options.user);
+}
+
+/* Without a response. */
+static void drop(struct connection *c, enum http_refusal refusal)
+{
+    c->sent_bytes = 0;
+    count_refusal(c, refusal, 0);
+    server_connection_close(c, false);
+}
+
+static void refuse(struct connection *c, enum http_refusal refusal)
+{
+    static const char fields[] = "Content-Type: text/plain\r\nCache-Control: no-store\r\n";
+    const char *word = refusals[refusal].name;
+    bool is_head = c->inbox->head.method == HTTP_HEAD;
+
+    timer_stop(&c->deadline);
+    server_response_begin(c);
+    if (!server_response_head(c, refusals[refusal].status, SLICE_LITERAL(fields), strlen(word)) ||
+        (!is_head && !server_response_append(c, word, strlen(word)))) {
+        server_connection_close(c, true);
+        return;
+    }
+    count_refusal(c, refusal, refusals[refusal].status);
+    server_response_end(c);
+}
+
+/* --- Requests. --- */
+
+static size_t unread_size(const struct connection *c)
+{
+    return c->inbox ? c->inbox->filled - c->inbox->start : 0;
+}
+
+static void read_again(struct connection *c)
+{
+    if (c->reading_off && !c->peer_ended) {
+        c->reading_off = false;
+        stream_want_read(c->stream, true);
+    }
+}
+
+static void become_idle(struct connection *c)
+{
+    if (c->peer_ended || (c->server->draining && c->state == CONNECTION_IDLE)) {
+        server_connection_close(c, false);
+        return;
+    }
+    inbox_give(c->server, c->inbox);
+    c->inbox = NULL;
+    read_again(c);
+    if (c->state == CONNECTION_IDLE)
+        timer_start(c->server->loop, &c->deadline, c->server->options.idle_timeout_ms);
+}
+
+void server_connection_next(struct connection *c)
+{
+    if (c->paced)
+        stream_set_pace(c->stream, 0);
+    c->paced = false;
+    if (!c->keep_alive) {
+        linger(c);
+        return;
+    }
+    c->state = CONNECTION_IDLE;
+    if (unread_size(c) == 0) {
+        become_idle(c);
+        return;
+    }
+    http_parser_init(&c->inbox->parser, HTTP_PARSER_REQUEST, &c->inbox->head);
+    if (!c->serving)
+        later_start(c->server->loop, &c->later);
+}
+
+/* Reads once. False: there is nothing new to look at. */
+static bool receive(struct connection *c)
+{
+    size_t size_max = c->server->options.head_size_max;
+    struct inbox *in = c->inbox;
+    ssize_t size;
+
+    if (!in)
+        in = c->inbox = inbox_take(c->server);
+    if (!in) {
+        server_connection_close(c, true);
+        return false;
+    }
+    if (in->filled == size_max) { /* only while a response runs */
+        c->reading_off = true;
+        stream_want_read(c->stream, false);
+        return false;
+    }
+    size = stream_read(c->stream, in->data + in->filled, size_max - in->filled);
+    counter_add(&c->server->stats.system_calls, 1);
+    if (size > 0) {
+        in->filled += (size_t)size;
+        return true;
+    }
+    if (size == 0) {
+        c->peer_ended = c->reading_off = true;
+        stream_want_read(c->stream, false);
+        return true;
+    }
+    if (size != -EAGAIN && c->state == CONNECTION_EXCHANGE)
+        server_connection_gone(c, size == -ECONNRESET || size == -EPIPE ? "client_closed" : "client_error");
+    else if (size != -EAGAIN)
+        server_connection_close(c, true);
+    else if (in->filled == 0)
+        become_idle(c);
+    return false;
+}
+
+/* Part of a head is there: makes room for the rest. */
+static void await_rest(struct connection *c)
+{
+    size_t size_max = c->server->options.head_size_max;
+    struct inbox *in = c->inbox;
+
+    if (c->peer_ended) {
+        server_connection_close(c, false);
+        return;
+    }
+    if (in->start > 0) {
+        memmove(in->data, in->data + in->start, in->filled - in->start);
+        in->filled -= in->start;
+        in->start = 0;
+        http_parser_init(&in->parser, HTTP_PARSER_REQUEST, &in->head);
+    } else if (in->filled == size_max) {
+        bool long_target = in->head.target.size > c->server->options.uri_size_max;
+
+        refuse(c, long_target ? HTTP_REFUSAL_URI_TOO_LONG : HTTP_REFUSAL_HEAD_TOO_LARGE);
+        return;
+    }
+    read_again(c);
+    if (c->state == CONNECTION_IDLE) {
+        c->state = CONNECTION_HEAD;
+        timer_start(c->server->loop, &c->deadline, c->server->options.header_timeout_ms);
+    }
+}
+
+static void serve(struct connection *c)
+{
+    struct http_server *s = c->server;
+
+    timer_stop(&c->deadline);
+    c->state = CONNECTION_EXCHANGE;
+    c->x.request = &c->inbox->head;
+    c->x.user = NULL;
+    c->x.events = NULL;
+    server_response_begin(c);
+    counter_add(&s->stats.requests, 1);
+    s->options.on_request(&c->x, s->options.user);
+}
+
+static void judge(struct connection *c, enum http_parse parsed)
+{
+    const struct http_head *head = &c->inbox->head;
+
+    if (parsed == HTTP_PARSE_BAD_VERSION)
+        refuse(c, HTTP_REFUSAL_VERSION_NOT_SUPPORTED);
+    else if (parsed == HTTP_PARSE_TOO_MANY_FIELDS)
+        refuse(c, HTTP_REFUSAL_HEAD_TOO_LARGE);
+    else if (parsed != HTTP_PARSE_DONE)
+        refuse(c, HTTP_REFUSAL_BAD_REQUEST);
+    else if (head->target.size > c->server->options.uri_size_max)
+        refuse(c, HTTP_REFUSAL_URI_TOO_LONG);
+    else if (head->chunked ||
+             head->content_length > 0) /* where bodies would come in: the parser can read them */
+        refuse(c, HTTP_REFUSAL_BODY_NOT_ACCEPTED);
+    else
+        serve(c);
+}
+
+/* Serves what is whole in the inbox. A handler that answers at once is called again from here, not from its
+ * own finish: any number of pipelined requests needs one stack frame. */
+static void serve_requests(struct connection *c)
+{
+    int served = 0;
+
+    c->serving = true;
+    while (c->state == CONNECTION_IDLE || c->state == CONNECTION_HEAD) {
+        struct inbox *in = c->inbox;
+        enum http_parse parsed;
+        size_t head_size = 0;
+
+        if (unread_size(c) == 0) {
+            if (c->peer_ended)
+                server_connection_close(c, false);
+            break;
+        }
+        if (served++ == REQUESTS_PER_TURN) {
+            later_start(c->server->loop, &c->later);
+            break;
+        }
+        parsed = http_parser_head(&in->parser, in->data + in->start, in->filled - in->start, &head_size);
+        if (parsed == HTTP_PARSE_MORE) {
+            await_rest(c);
+            break;
+        }
+        in->start += head_size;
+        judge(c, parsed);
+    }
+    c->serving = false;
+}
+
+/* --- What the stream, the timer and the loop call. --- */
+
+static void on_open(void *user, int status)
+{
+    struct connection *c = user;
+    struct http_server *s = c->server;
+
+    server_connection_enter(c);
+    if (status < 0) {
+        drop(c, HTTP_REFUSAL_HANDSHAKE_FAILED);
+    } else {
+        c->state = CONNECTION_HEAD;
+        stream_local(c->stream, &c->x.local);
+        c->x.server_name = stream_server_name(c->stream);
+        timer_start(s->loop, &c->deadline, s->options.header_timeout_ms);
+    }
+    server_connection_leave(c);
+}
+
+static void on_readable(void *user)
+{
+    struct connection *c = user;
+
+    server_connection_enter(c);
+    if (c->state == CONNECTION_LINGER)
+        drain_lingering(c);
+    else if (receive(c) && (c->state == CONNECTION_IDLE || c->state == CONNECTION_HEAD))
+        serve_requests(c);
+    server_connection_leave(c);
+}
+
+static void on_writable(void *user)
+{
+    struct connection *c = user;
+
+    server_connection_enter(c);
+    server_response_on_writable(c);
+    server_connection_leave(c);
+}
+
+static void on_later(struct later *later)
+{
+    struct connection *c = container_of(later, struct connection, later);
+
+    server_connection_enter(c);
+    if (c->state == CONNECTION_EXCHANGE && c->broken) {
+        server_connection_gone(c, c->broken);
+    } else if (c->state == CONNECTION_EXCHANGE && c->awaits_writable && !c->blocked) {
+        c->awaits_writable = false;
+        c->x.events->on_writable(&c->x);
+    } else if (c->state == CONNECTION_IDLE) {
+        serve_requests(c);
+    }
+    server_connection_leave(c);
+}
+
+static void on_deadline(struct timer *t)
+{
+    struct connection *c = container_of(t, struct connection, deadline);
+
+    server_connection_enter(c);
+    switch (c->state) {
+    case CONNECTION_HANDSHAKE: drop(c, HTTP_REFUSAL_HANDSHAKE_TIMEOUT); break;
+    case CONNECTION_HEAD:
+        if (unread_size(c) > 0)
+            refuse(c, HTTP_REFUSAL_HEADER_TIMEOUT);
+        else
+            drop(c, HTTP_REFUSAL_HEADER_TIMEOUT); /* a response to nothing confuses */
+        break;
+    case CONNECTION_IDLE: drop(c, HTTP_REFUSAL_IDLE_TIMEOUT); break;
+    case CONNECTION_EXCHANGE:
+        counter_add(&c->server->stats.refusals[HTTP_REFUSAL_SEND_TIMEOUT], 1);
+        server_connection_gone(c, http_refusal_name(HTTP_REFUSAL_SEND_TIMEOUT));
+        break;
+    case CONNECTION_FLUSH:
+        counter_add(&c->server->stats.refusals[HTTP_REFUSAL_SEND_TIMEOUT], 1);
+        server_connection_close(c, true);
+        break;
+    case CONNECTION_LINGER: server_connection_close(c, false); break;
+    case CONNECTION_CLOSED: UNREACHABLE();
+    }
+    server_connection_leave(c);
+}
+
+static const struct stream_events stream_events = {on_open, on_readable, on_writable};
+
+/* --- The server. --- */
+
+int http_server_new(struct loop *l, const struct http_server_options *options,
+                    struct http_server **ret_server)
+{
+    struct http_server *s = calloc(1, sizeof(*s));
+
+    if (!s)
+        return -ENOMEM;
+    s->loop = l;
+    s->options = *options;
+    list_init(&s->connections);
+    later_init(&s->drained, on_drained);
+    *ret_server = s;
+    return 0;
+}
+
+/* Takes the socket in any case. */
+static struct connection *connection_new(struct http_server *s, int fd, const struct addr *peer,
+                                         struct tls_server *tls)
+{
+    struct connection *c = calloc(1, sizeof(*c));
+
+    if (!c) {
+        close(fd);
+        return NULL;
+    }
+    if (stream_accept(s->loop, fd, tls, &stream_events, c, &c->stream) < 0) {
+        free(c);
+        return NULL;
+    }
+    c->server = s;
+    c->x.peer = *peer;
+    c->x.is_tls = tls != NULL;
+    c->x.server_name = "";
+    c->x.loop = s->loop;
+    c->x.ops = &server_response_ops;
+    timer_init(&c->deadline, on_deadline);
+    later_init(&c->later, on_later);
+    return c;
+}
+
+static void turn_away(struct http_server *s, int fd, const struct addr *peer)
+{
+    close(fd);
+    if (s->draining)
+        return;
+    counter_add(&s->stats.refusals[HTTP_REFUSAL_TOO_MANY_CONNECTIONS], 1);
+    if (s->options.on_refused)
+        s->options.on_refused(HTTP_REFUSAL_TOO_MANY_CONNECTIONS, peer, 0, 0, s->options.user);
+}
+
+void http_server_accept(struct http_server *s, int fd, const struct addr *peer, struct tls_server *tls)
+{
+    struct connection *c;
+
+    if (s->draining || s->connection_count >= s->options.connections_max) {
+        turn_away(s, fd, peer);
+        return;
+    }
+    c = connection_new(s, fd, peer, tls);
+    if (!c)
+        return;
+    list_push_back(&s->connections, &c->node);
+    s->connection_count++;
+    counter_add(&s->stats.connections_opened, 1);
+    timer_start(s->loop, &c->deadline, s->options.handshake_timeout_ms);
+}
+
+void http_server_drain(struct http_server *s, void (*on_drained_fn)(void *user), void *user)
+{
+    struct connection *c, *following;
+
+    REQUIRE(!s->draining);
+    s->draining = true;
+    s->on_drained = on_drained_fn;
+    s->drain_user = user;
+    LIST_FOR_EACH_SAFE(c, following, &s->connections, node)
+    {
+        server_connection_enter(c);
+        if (c->state == CONNECTION_HANDSHAKE || c->state == CONNECTION_LINGER ||
+            ((c->state == CONNECTION_IDLE || c->state == CONNECTION_HEAD) && unread_size(c) == 0))
+            server_connection_close(c, false);
+        server_connection_leave(c);
+    }
+    note_drained(s);
+}
+
+static void free_spares(struct http_server *s)
+{
+    while (s->spare_inboxes) {
+        struct inbox *in = s->spare_inboxes;
+
+        s->spare_inboxes = in->next;
+        free(in);
+    }
+    while (s->spare_outboxes) {
+        struct outbox *o = s->spare_outboxes;
+
+        s->spare_outboxes = o->next;
+        free(o);
+    }
+}
+
+void http_server_free(struct http_server *s)
+{
+    s->draining = false; /* its end is not its being drained */
+    while (!list_is_empty(&s->connections)) {
+        struct connection *c = LIST_FIRST(&s->connections, struct connection, node);
+
+        server_connection_enter(c);
+        if (c->state == CONNECTION_EXCHANGE)
+            server_connection_gone(c, "server_stopped");
+        server_connection_close(c, true);
+        server_connection_leave(c);
+    }
+    later_stop(&s->drained);
+    free_spares(s);
+    free(s);
+}
+
+const struct http_server_stats *http_server_stats(const struct http_server *s)
+{
+    return &s->stats;
+}

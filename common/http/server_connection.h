@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One accepted connection, as server.c (requests in) and server_response.c (responses out) share it.
+ *
+ *   HANDSHAKE ─► HEAD ─► EXCHANGE ─► FLUSH ─► IDLE ─► HEAD ...     FLUSH only when the socket takes no more
+ *                  └─refused─► FLUSH ─► LINGER ─► closed           LINGER after the last response
+ *
+ * Each state has its deadline, all kept by one timer: handshake, header, (send stall) x 2, idle, linger.
+ *
+ * Memory: an idle connection holds neither inbox nor outbox. They are taken from the server's spares with the
+ * first byte of a request and for what is held back of a response.
+ */
+#ifndef HTTP_SERVER_CONNECTION_H
+#define HTTP_SERVER_CONNECTION_H
+
+#include "http/server.h"
+#include "parser.h"
+
+/* What arrived and is not consumed: the head that is being served, and pipelined requests behind it. Does not
+ * move while a head in it is parsed or served. */
+struct inbox {
+    struct inbox *next; /* among the spares */
+    struct http_parser parser;
+    struct http_head head;
+    size_t start, filled; /* data[start] is the first byte of the next request */
+    char data[];          /* options.head_size_max */
+};
+
+/* What is held back: a head, chunk framing. */
+struct outbox {
+    struct outbox *next; /* among the spares */
+    size_t capacity, start, filled;
+    char data[];
+};
+
+#define OUTBOX_SPARE_CAPACITY ((size_t)4096)
+#define OUTBOX_FRAMING_ROOM   ((size_t)64) /* for chunk framing behind a head */
+
+enum connection_state {
+    CONNECTION_HANDSHAKE,
+    CONNECTION_HEAD,     /* part of a head is there, or (at first) nothing yet */
+    CONNECTION_EXCHANGE, /* the handler's */
+    CONNECTION_FLUSH,    /* the exchange is over, some of the outbox is unsent */
+    CONNECTION_IDLE,     /* between requests */
+    CONNECTION_LINGER,   /* all is sent; what still arrives is thrown away */
+    CONNECTION_CLOSED,   /* only while one of its functions still runs */
+};
+
+struct connection {
+    struct exchange x; /* valid in CONNECTION_EXCHANGE */
+
+    struct http_server *server;
+    struct stream *stream;
+    struct list node; /* server->connections */
+    struct timer deadline;
+    struct later later;
+
+    enum connection_state state;
+    unsigned depth;  /* its functions on the stack: freed when the last returns */
+    bool serving;    /* inside serve_requests */
+    bool peer_ended; /* no more requests will come */
+    bool reading_off;
+    size_t lingered_bytes;
+    struct inbox *inbox;
+    struct outbox *outbox;
+
+    /* The response. */
+    bool responded, no_body, keep_alive, paced;
+    bool blocked;         /* the socket takes no more: on_writable will come */
+    bool awaits_writable; /* the handler was told less than it gave */
+    const char *broken;   /* why on_gone will be called, or NULL */
+    enum http_framing framing;
+    uint64_t body_left;  /* HTTP_FRAMING_LENGTH */
+    uint64_t chunk_left; /* of the open chunk */
+    uint64_t sent_bytes;
+};
+
+struct http_server {
+    struct loop *loop;
+    struct http_server_options options;
+    struct http_server_stats stats;
+    struct list connections;
+    size_t connection_count;
+    struct inbox *spare_inboxes;
+    struct outbox *spare_outboxes;
+    size_t spare_inbox_count, spare_outbox_count;
+    bool draining;
+    struct later drained;
+    void (*on_drained)(void *user);
+    void *drain_user;
+};
+
+extern const struct exchange_ops server_response_ops;
+
+/* Readies the response's fields for a new exchange, or for a refusal. */
+void server_response_begin(struct connection *c);
+
+/* Puts a head into the outbox; false when memory is out. */
+bool server_response_head(struct connection *c, unsigned status, struct slice fields, uint64_t body_size);
+bool server_response_append(struct connection *c, const void *data, size_t size);
+
+/* Sends what the outbox holds and goes on to what follows the response: FLUSH, LINGER or the next request. */
+void server_response_end(struct connection *c);
+
+/* The socket takes bytes again. */
+void server_response_on_writable(struct connection *c);
+
+struct outbox *server_outbox_take(struct http_server *s, size_t capacity); /* NULL when memory is out */
+void server_outbox_give(struct http_server *s, struct outbox *o);          /* NULL is fine */
+
+/* The response is over and sent. */
+void server_connection_next(struct connection *c);
+
+/* Tells the handler, resets the connection. */
+void server_connection_gone(struct connection *c, const char *reason);
+void server_connection_close(struct connection *c, bool reset);
+
+/* Around everything that may call the handler or close the connection. */
+static inline void server_connection_enter(struct connection *c)
+{
+    c->depth++;
+}
+void server_connection_leave(struct connection *c);
+
+#endif

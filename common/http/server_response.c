@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * HTTP/1 responses: the exchange's operations on a connection. A head is held back in the outbox until the
+ * first body bytes, so that a small response is one writev. Bytes of large bodies are never copied.
+ *
+ * One rule for a full socket: once a write took less than all, `blocked` stands, nothing more is written, and
+ * the send stall deadline runs until the stream says that it takes bytes again.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "server_connection.h"
+
+#define SEND_SMALL_SIZE_MAX ((uint64_t)64 << 10) /* up to this from memory, together with the head */
+#define SEND_TURN_SIZE_MAX  ((uint64_t)1 << 20)  /* a send takes no more: other connections wait */
+#define FIELDS_SIZE_MAX     ((size_t)256 << 10)
+
+static const char last_chunk[] = "0\r\n\r\n";
+
+static struct connection *connection_of(const struct exchange *x)
+{
+    return container_of(x, struct connection, x);
+}
+
+/* --- The outbox. --- */
+
+static size_t held_size(const struct connection *c)
+{
+    return c->outbox ? c->outbox->filled - c->outbox->start : 0;
+}
+
+static void release_held(struct connection *c, size_t size)
+{
+    c->outbox->start += size;
+    if (c->outbox->start == c->outbox->filled) {
+        server_outbox_give(c->server, c->outbox);
+        c->outbox = NULL;
+    }
+}
+
+static void broke(struct connection *c, const char *reason)
+{
+    if (c->broken)
+        return;
+    c->broken = reason;
+    later_start(c->server->loop, &c->later);
+}
+
+bool server_response_append(struct connection *c, const void *data, size_t size)
+{
+    if (!c->outbox)
+        c->outbox = server_outbox_take(c->server, size);
+    if (!c->outbox || !CHECK(c->outbox->capacity - c->outbox->filled >= size)) {
+        broke(c, "out_of_memory");
+        return false;
+    }
+    memcpy(c->outbox->data + c->outbox->filled, data, size);
+    c->outbox->filled += size;
+    c->sent_bytes += size;
+    return true;
+}
+
+/* --- Writing. --- */
+
+/* After each write: `wanted` bytes were to go, `result` is what the stream said. Returns the bytes that went.
+ */
+static size_t written(struct connection *c, ssize_t result, size_t wanted)
+{
+    size_t taken = result > 0 ? (size_t)result : 0;
+
+    counter_add(&c->server->stats.system_calls, 1);
+    if (result < 0 && result != -EAGAIN) {
+        broke(c, result == -EPIPE || result == -ECONNRESET ? "client_closed"
+                 : result == -EIO                          ? "body_unreadable"
+                                                           : "client_error");
+        return 0;
+    }
+    if (taken < wanted) {
+        if (!c->blocked || taken > 0)
+            timer_start(c->server->loop, &c->deadline, c->server->options.send_stall_timeout_ms);
+        c->blocked = true;
+    }
+    return taken;
+}
+
+static void flush(struct connection *c, bool more)
+{
+    size_t size = held_size(c);
+    struct iovec part;
+
+    if (size == 0 || c->blocked || c->broken)
+        return;
+    part = (struct iovec){c->outbox->data + c->outbox->start, size};
+    size = written(c, stream_writev(c->stream, &part, 1, more), size);
+    if (size > 0)
+        release_held(c, size);
+}
+
+/* What is held back, the bytes and the end of their chunk in one call. Returns how many of the bytes were
+ * taken. */
+static size_t send_small(struct connection *c, const char *data, size_t size, bool ends_chunk)
+{
+    size_t held = held_size(c), wanted = held + size + (ends_chunk ? 2 : 0), taken;
+    struct iovec parts[3];
+    int count = 0;
+
+    if (held > 0)
+        parts[count++] = (struct iovec){c->outbox->data + c->outbox->start, held};
+    parts[count++] = (struct iovec){(char *)data, size};
+    if (ends_chunk)
+        parts[count++] = (struct iovec){(char *)"\r\n", 2};
+    taken = written(c, stream_writev(c->stream, parts, count, false), wanted);
+    if (held > 0 && taken > 0)
+        release_held(c, size_min(held, taken));
+    if (taken <= held)
+        return 0;
+    taken -= held;
+    if (taken < size || !ends_chunk)
+        return taken;
+    if (taken == size + 2)
+        c->sent_bytes += 2;
+    else
+        server_response_append(c, &"\r\n"[taken - size], size + 2 - taken);
+    return size;
+}
+
+static size_t send_large(struct connection *c, const struct span *span, size_t size, bool ends_chunk)
+{
+    struct span part = *span;
+    size_t taken;
+
+    flush(c, true);
+    if (c->blocked || c->broken)
+        return 0;
+    part.size = size;
+    taken = written(c, stream_send_span(c->stream, &part, false), size);
+    if (taken == size && ends_chunk)
+        server_response_append(c, "\r\n", 2);
+    return taken;
+}
+
+/* --- The operations. --- */
+
+void server_response_begin(struct connection *c)
+{
+    c->responded = c->no_body = c->keep_alive = false;
+    c->awaits_writable = false;
+    c->broken = NULL;
+    c->framing = HTTP_FRAMING_NONE;
+    c->body_left = c->chunk_left = c->sent_bytes = 0;
+}
+
+static void choose_framing(struct connection *c, unsigned status, uint64_t body_size)
+{
+    const struct http_head *request = c->x.request;
+
+    c->no_body = request->method == HTTP_HEAD || status == 204 || status == 304 || status < 200;
+    if (c->no_body)
+        c->framing = HTTP_FRAMING_NONE;
+    else if (body_size != EXCHANGE_LENGTH_UNKNOWN)
+        c->framing = HTTP_FRAMING_LENGTH;
+    else
+        c->framing = request->version >= 11 ? HTTP_FRAMING_CHUNKED : HTTP_FRAMING_CLOSE;
+    c->body_left = c->framing == HTTP_FRAMING_LENGTH ? body_size : 0;
+    c->keep_alive = request->keep_alive && !c->server->draining && c->framing != HTTP_FRAMING_CLOSE;
+}
+
+/* Not snprintf: this is done for every hit. */
+static char *put_text(char *at, const char *text, size_t size)
+{
+    memcpy(at, text, size);
+    return at + size;
+}
+
+static char *put_number(char *at, uint64_t value)
+{
+    char digits[20];
+    size_t count = 0;
+
+    do
+        digits[count++] = (char)('0' + value % 10);
+    while ((value /= 10) > 0);
+    while (count > 0)
+        *at++ = digits[--count];
+    return at;
+}
+
+#define PUT_LITERAL(at, literal) put_text(at, literal, sizeof(literal) - 1)
+
+static char *put_framing(const struct connection *c, char *at, unsigned status, uint64_t body_size)
+{
+    if (c->framing == HTTP_FRAMING_CHUNKED)
+        at = PUT_LITERAL(at, "Transfer-Encoding: chunked\r\n");
+    if (body_size != EXCHANGE_LENGTH_UNKNOWN && status >= 200 && status != 204) { /* RFC 9110 section 8.6 */
+        at = PUT_LITERAL(at, "Content-Length: ");
+        at = put_number(at, body_size);
+        at = PUT_LITERAL(at, "\r\n");
+    }
+    if (!c->keep_alive)
+        at = PUT_LITERAL(at, "Connection: close\r\n");
+    else if (c->x.request->version < 11)
+        at = PUT_LITERAL(at, "Connection: keep-alive\r\n");
+    return PUT_LITERAL(at, "\r\n");
+}
+
+bool server_response_head(struct connection *c, unsigned status, struct slice fields, uint64_t body_size)
+{
+    const char *reason = http_status_reason(status);
+    char *at;
+
+    /* 192: the status line without its reason, and the longest framing. */
+    c->outbox = server_outbox_take(c->server, 192 + strlen(reason) + fields.size);
+    if (!c->outbox)
+        return false;
+    at = PUT_LITERAL(c->outbox->data, "HTTP/1.1 ");
+    at = put_number(at, status);
+    *at++ = ' ';
+    at = put_text(at, reason, strlen(reason));
+    at = PUT_LITERAL(at, "\r\n");
+    at = put_text(at, fields.data, fields.size);
+    at = put_framing(c, at, status, body_size);
+    c->outbox->filled = (size_t)(at - c->outbox->data);
+    c->sent_bytes += c->outbox->filled;
+    return true;
+}
+
+static void on_respond(struct exchange *x, unsigned status, struct slice fields, uint64_t body_size)
+{
+    struct connection *c = connection_of(x);
+
+    REQUIRE(c->state == CONNECTION_EXCHANGE && !c->responded && status >= 200 && status <= 999);
+    c->responded = true;
+    choose_framing(c, status, body_size);
+    if (!CHECK(fields.size <= FIELDS_SIZE_MAX) || !server_response_head(c, status, fields, body_size))
+        broke(c, "out_of_memory");
+    if (c->framing == HTTP_FRAMING_CHUNKED)
+        c->sent_bytes += sizeof(last_chunk) - 1;
+}
+
+static void open_chunk(struct connection *c, uint64_t size)
+{
+    char line[24];
+    int line_size = snprintf(line, sizeof(line), "%llx\r\n", (unsigned long long)size);
+
+    if (server_response_append(c, line, (size_t)line_size))
+        c->chunk_left = size;
+}
+
+/* How much of the span this call may send. */
+static size_t sendable(struct connection *c, const struct span *span)
+{
+    uint64_t size = span->size < SEND_TURN_SIZE_MAX ? span->size : SEND_TURN_SIZE_MAX;
+
+    if (c->framing == HTTP_FRAMING_LENGTH && !CHECK(span->size <= c->body_left)) {
+        broke(c, "client_error");
+        return 0;
+    }
+    if (c->framing == HTTP_FRAMING_CHUNKED) {
+        if (c->chunk_left == 0)
+            open_chunk(c, size);
+        size = size < c->chunk_left ? size : c->chunk_left;
+    }
+    return (size_t)size;
+}
+
+static size_t send_now(struct connection *c, const struct span *span)
+{
+    size_t size = sendable(c, span), taken;
+    bool ends_chunk = c->framing == HTTP_FRAMING_CHUNKED && size == c->chunk_left;
+
+    if (c->broken)
+        return 0;
+    if (span->data && size <= SEND_SMALL_SIZE_MAX)
+        taken = send_small(c, span->data, size, ends_chunk);
+    else
+        taken = send_large(c, span, size, ends_chunk);
+    c->sent_bytes += taken;
+    if (c->framing == HTTP_FRAMING_LENGTH)
+        c->body_left -= taken;
+    if (c->framing == HTTP_FRAMING_CHUNKED)
+        c->chunk_left -= taken;
+    return taken;
+}
+
+static ssize_t on_send(struct exchange *x, const struct span *span)
+{
+    struct connection *c = connection_of(x);
+    size_t taken = 0;
+
+    REQUIRE(c->state == CONNECTION_EXCHANGE && c->responded);
+    if (!CHECK(!c->no_body))
+        broke(c, "client_error");
+    if (span->size > 0 && !c->blocked && !c->broken)
+        taken = send_now(c, span);
+    if (c->broken)
+        return -EPIPE;
+    c->awaits_writable = taken < span->size;
+    if (c->awaits_writable && !c->blocked) /* this turn's share is used up */
+        later_start(c->server->loop, &c->later);
+    return (ssize_t)taken;
+}
+
+static void on_flush(struct exchange *x)
+{
+    struct connection *c = connection_of(x);
+
+    REQUIRE(c->state == CONNECTION_EXCHANGE);
+    flush(c, false);
+}
+
+void server_response_end(struct connection *c)
+{
+    c->x.user = NULL;
+    c->x.events = NULL;
+    flush(c, false);
+    if (c->broken)
+        server_connection_close(c, true);
+    else if (held_size(c) > 0)
+        c->state = CONNECTION_FLUSH;
+    else
+        server_connection_next(c);
+}
+
+static void on_finish(struct exchange *x)
+{
+    struct connection *c = connection_of(x);
+
+    REQUIRE(c->state == CONNECTION_EXCHANGE);
+    server_connection_enter(c);
+    if (c->framing == HTTP_FRAMING_CHUNKED && !c->broken) {
+        c->sent_bytes -= sizeof(last_chunk) - 1; /* counted at the start */
+        server_response_append(c, last_chunk, sizeof(last_chunk) - 1);
+    }
+    if (c->broken || !CHECK(c->responded && c->body_left == 0 && c->chunk_left == 0))
+        server_connection_close(c, true);
+    else
+        server_response_end(c);
+    server_connection_leave(c);
+}
+
+static void on_abort(struct exchange *x)
+{
+    struct connection *c = connection_of(x);
+
+    REQUIRE(c->state == CONNECTION_EXCHANGE);
+    server_connection_enter(c);
+    server_connection_close(c, true);
+    server_connection_leave(c);
+}
+
+static void on_set_pace(struct exchange *x, uint64_t rate_bytes_per_s)
+{
+    struct connection *c = connection_of(x);
+
+    stream_set_pace(c->stream, rate_bytes_per_s);
+    c->paced = rate_bytes_per_s > 0; /* it would stay for the next request */
+}
+
+static uint64_t on_sent_bytes(const struct exchange *x)
+{
+    return connection_of(x)->sent_bytes;
+}
+
+const struct exchange_ops server_response_ops = {
+    .respond = on_respond,
+    .send = on_send,
+    .flush = on_flush,
+    .finish = on_finish,
+    .abort = on_abort,
+    .set_pace = on_set_pace,
+    .sent_bytes = on_sent_bytes,
+};
+
+void server_response_on_writable(struct connection *c)
+{
+    c->blocked = false;
+    timer_stop(&c->deadline);
+    flush(c, false);
+    if (c->state == CONNECTION_FLUSH) {
+        server_response_end(c);
+    } else if (c->state == CONNECTION_EXCHANGE && !c->blocked && !c->broken && c->awaits_writable) {
+        c->awaits_writable = false;
+        c->x.events->on_writable(&c->x);
+    }
+}
