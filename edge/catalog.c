@@ -89,8 +89,8 @@ static void note(struct catalog *c, struct hash128 hash, const struct catalog_en
     bool is_new = !slot;
     if (is_new)
         slot = oldest(set, shard->tick);
-    /* Seeing a media playlist does not undo that a multivariant one lists it; nor does listing it again undo what its
-     * own text has said of its durations. */
+    /* Seeing a media playlist does not undo that a multivariant one lists it; nor does listing it again undo
+     * what its own text has said of its durations. */
     bool stays_listed = !is_new && slot->entry.kind == CATALOG_LISTED_MEDIA && entry->kind == CATALOG_MEDIA;
     struct catalog_entry merged = *entry;
     if (stays_listed)
@@ -183,8 +183,8 @@ static void on_key(void *user, const struct hls_key *k)
     learn(user, k->uri, CATALOG_KEY, 0);
 }
 
-bool catalog_learn(struct catalog *c, struct hash128 key_hash, struct slice text, catalog_resolve_fn *resolve, void *user,
-                   struct hls_playlist *ret_summary)
+bool catalog_learn(struct catalog *c, struct hash128 key_hash, struct slice text, catalog_resolve_fn *resolve,
+                   void *user, struct hls_playlist *ret_summary)
 {
     static const struct hls_playlist_events none = {0};
     static const struct hls_playlist_events events = {
@@ -215,11 +215,13 @@ struct class_by_text {
     enum content_class content_class;
 };
 
-static bool find_suffix(const struct class_by_text *table, size_t count, struct slice text, enum content_class *ret_class)
+static bool find_suffix(const struct class_by_text *table, size_t count, struct slice text,
+                        enum content_class *ret_class)
 {
     for (size_t i = 0; i < count; i++) {
         struct slice suffix = slice_of(table[i].text);
-        if (text.size >= suffix.size && slice_equal_nocase(slice_skip(text, text.size - suffix.size), suffix)) {
+        if (text.size >= suffix.size &&
+            slice_equal_nocase(slice_skip(text, text.size - suffix.size), suffix)) {
             *ret_class = table[i].content_class;
             return true;
         }
@@ -228,9 +230,9 @@ static bool find_suffix(const struct class_by_text *table, size_t count, struct 
 }
 
 static const struct class_by_text media_types[] = {
-    {"mpegurl", CLASS_PLAYLIST},  {"dash+xml", CLASS_PLAYLIST}, {"video/mp2t", CLASS_SEGMENT},
+    {"mpegurl", CLASS_PLAYLIST},    {"dash+xml", CLASS_PLAYLIST}, {"video/mp2t", CLASS_SEGMENT},
     {"iso.segment", CLASS_SEGMENT}, {"video/mp4", CLASS_SEGMENT}, {"audio/mp4", CLASS_SEGMENT},
-    {"text/vtt", CLASS_SEGMENT},  {"audio/aac", CLASS_SEGMENT}, {"video/webm", CLASS_SEGMENT},
+    {"text/vtt", CLASS_SEGMENT},    {"audio/aac", CLASS_SEGMENT}, {"video/webm", CLASS_SEGMENT},
 };
 
 static const struct class_by_text names[] = {
@@ -240,18 +242,24 @@ static const struct class_by_text names[] = {
     {".vtt", CLASS_SEGMENT},   {".webm", CLASS_SEGMENT}, {".key", CLASS_KEY},
 };
 
-enum content_class catalog_class(const struct catalog_entry *entry, struct slice path, struct slice media_type)
+enum content_class catalog_class(const struct catalog_entry *entry, struct slice path,
+                                 struct slice media_type)
 {
     static const enum content_class by_kind[] = {
-        [CATALOG_MULTIVARIANT] = CLASS_PLAYLIST, [CATALOG_MEDIA] = CLASS_PLAYLIST, [CATALOG_LISTED_MEDIA] = CLASS_PLAYLIST,
-        [CATALOG_SEGMENT] = CLASS_SEGMENT,       [CATALOG_PART] = CLASS_PART,      [CATALOG_INIT] = CLASS_INIT,
+        [CATALOG_MULTIVARIANT] = CLASS_PLAYLIST,
+        [CATALOG_MEDIA] = CLASS_PLAYLIST,
+        [CATALOG_LISTED_MEDIA] = CLASS_PLAYLIST,
+        [CATALOG_SEGMENT] = CLASS_SEGMENT,
+        [CATALOG_PART] = CLASS_PART,
+        [CATALOG_INIT] = CLASS_INIT,
         [CATALOG_KEY] = CLASS_KEY,
     };
     enum content_class found = CLASS_OTHER;
     if (entry)
         return by_kind[entry->kind];
-    if (media_type.data && find_suffix(media_types, ARRAY_COUNT(media_types),
-                                       slice_trim(slice_make(media_type.data, slice_find(media_type, ';'))), &found))
+    if (media_type.data &&
+        find_suffix(media_types, ARRAY_COUNT(media_types),
+                    slice_trim(slice_make(media_type.data, slice_find(media_type, ';'))), &found))
         return found;
     find_suffix(names, ARRAY_COUNT(names), path, &found);
     return found;

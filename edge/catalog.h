@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What parsed playlists say of other keys: what they are and how fast they go. Bounded: a fixed table in which the entry
- * used least recently of eight makes room, so it may forget; nothing depends on it for correctness. Any thread.
+ * What parsed playlists say of other keys: what they are and how fast they go. Bounded: a fixed table in
+ * which the entry used least recently of eight makes room, so it may forget; nothing depends on it for
+ * correctness. Any thread.
  */
 #ifndef CATALOG_H
 #define CATALOG_H
@@ -32,15 +33,18 @@ struct catalog;
 struct catalog *catalog_new(size_t entries_max); /* NULL when memory is out */
 void catalog_free(struct catalog *c);
 
-/* Whether `reference`, found in the playlist, is a key of this edge: appends nothing and returns false if not. */
+/* Whether `reference`, found in the playlist, is a key of this edge: appends nothing and returns false if
+ * not. */
 typedef bool catalog_resolve_fn(void *user, struct slice reference, struct hash128 *ret_key_hash);
 
 /* Reads a playlist that stands under `key_hash` and notes what it lists. False: it is no playlist. */
-bool catalog_learn(struct catalog *c, struct hash128 key_hash, struct slice text, catalog_resolve_fn *resolve, void *user,
-                   struct hls_playlist *ret_summary);
+bool catalog_learn(struct catalog *c, struct hash128 key_hash, struct slice text, catalog_resolve_fn *resolve,
+                   void *user, struct hls_playlist *ret_summary);
 bool catalog_find(struct catalog *c, struct hash128 key_hash, struct catalog_entry *ret_entry);
 
-/* The class of a key: from playlists first (entry, may be NULL), then from the media type, then from the name. */
-enum content_class catalog_class(const struct catalog_entry *entry, struct slice path, struct slice media_type);
+/* The class of a key: from playlists first (entry, may be NULL), then from the media type, then from the
+ * name. */
+enum content_class catalog_class(const struct catalog_entry *entry, struct slice path,
+                                 struct slice media_type);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The cache key: what of a request says which bytes it wants. Its text is the site's name followed by the normalised
- * path and the query without the parameters that change nothing. What the origin is asked for is the same text, so that
- * two requests with one key can never mean two things at the origin.
+ * The cache key: what of a request says which bytes it wants. Its text is the site's name followed by the
+ * normalised path and the query without the parameters that change nothing. What the origin is asked for is
+ * the same text, so that two requests with one key can never mean two things at the origin.
  */
 #ifndef KEY_H
 #define KEY_H
@@ -11,8 +11,9 @@
 
 #define KEY_SIZE_MAX (16 * 1024)
 
-/* Writes the text into `text` (cleared first); `drop`: names of query parameters to leave out, '*' at the end for a prefix.
- * `query.data` NULL: none. *ret_target is the part of the text that goes to the origin. False: too long. */
+/* Writes the text into `text` (cleared first); `drop`: names of query parameters to leave out, '*' at the end
+ * for a prefix. `query.data` NULL: none. *ret_target is the part of the text that goes to the origin. False:
+ * too long. */
 bool key_write(struct slice site_name, struct slice path, struct slice query, const struct slice *drop,
                size_t drop_count, struct buf *text, struct slice *ret_target);
 

@@ -69,7 +69,8 @@ struct slice reply_stored_get(struct slice fields, const char *name)
     while (slice_split(&rest, '\n', &line)) {
         if (line.size > want.size && line.data[want.size] == ':' &&
             slice_equal_nocase(slice_make(line.data, want.size), want))
-            return slice_trim(slice_make(line.data + want.size + 1, line.size - want.size - 2)); /* without CR */
+            return slice_trim(
+                slice_make(line.data + want.size + 1, line.size - want.size - 2)); /* without CR */
     }
     return (struct slice){NULL, 0};
 }
@@ -78,10 +79,13 @@ struct slice reply_stored_get(struct slice fields, const char *name)
 
 static void append_cors(const struct reply_cors *cors, struct buf *out)
 {
-    bool is_listed = cors->is_null_allowed && cors->origin.data && slice_equal(cors->origin, SLICE_LITERAL("null"));
+    bool is_listed =
+        cors->is_null_allowed && cors->origin.data && slice_equal(cors->origin, SLICE_LITERAL("null"));
     for (size_t i = 0; i < cors->allowed_count; i++) {
         if (slice_equal(cors->allowed[i], SLICE_LITERAL("*"))) {
-            buf_append_text(out, "Access-Control-Allow-Origin: *\r\nAccess-Control-Expose-Headers: " EXPOSED_FIELDS "\r\n");
+            buf_append_text(out,
+                            "Access-Control-Allow-Origin: *\r\nAccess-Control-Expose-Headers: " EXPOSED_FIELDS
+                            "\r\n");
             return;
         }
         if (cors->origin.data && slice_equal_nocase(cors->allowed[i], cors->origin))
@@ -124,7 +128,8 @@ static void append_cache_status(const struct reply *r, struct buf *out)
 
 static void append_fields_of_304(struct slice fields, struct buf *out)
 {
-    static const char *const names[] = {"Date", "ETag", "Last-Modified", "Cache-Control", "Expires", "Vary", "Content-Location"};
+    static const char *const names[] = {"Date",    "ETag", "Last-Modified",   "Cache-Control",
+                                        "Expires", "Vary", "Content-Location"};
     for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
         struct slice value = reply_stored_get(fields, names[i]);
         if (value.data)
@@ -158,7 +163,8 @@ bool reply_write_options(const struct reply_cors *cors, const struct http_head *
     append_cors(cors, out);
     buf_append_text(out, "Allow: GET, HEAD, OPTIONS\r\n");
     if (http_head_get(request, "access-control-request-method").data)
-        buf_append_text(out, "Access-Control-Allow-Methods: GET, HEAD, OPTIONS\r\nAccess-Control-Max-Age: 86400\r\n");
+        buf_append_text(
+            out, "Access-Control-Allow-Methods: GET, HEAD, OPTIONS\r\nAccess-Control-Max-Age: 86400\r\n");
     if (asked.data) /* a request without credentials may send what it likes: nothing is done with it */
         append_line(out, "Access-Control-Allow-Headers", asked);
     return !out->failed;

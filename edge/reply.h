@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Response heads: how one is kept in the store, and what a viewer gets. A stored head is "200\r\n" and then complete
- * field lines, without those that belong to a connection, to framing, or to the edge itself (Age, CORS). So a hit copies
- * it whole and adds a few lines. Pure.
+ * Response heads: how one is kept in the store, and what a viewer gets. A stored head is "200\r\n" and then
+ * complete field lines, without those that belong to a connection, to framing, or to the edge itself (Age,
+ * CORS). So a hit copies it whole and adds a few lines. Pure.
  */
 #ifndef REPLY_H
 #define REPLY_H
@@ -13,8 +13,8 @@
 
 #define REPLY_HEAD_MAX (32 * 1024)
 
-/* The stored form of an origin's response. A missing Date is added (RFC 9110 section 6.6.1). `status` is what is stored
- * (a 206 that stands for a whole is 200). False: too large. */
+/* The stored form of an origin's response. A missing Date is added (RFC 9110 section 6.6.1). `status` is what
+ * is stored (a 206 that stands for a whole is 200). False: too large. */
 bool reply_store_head(const struct http_head *head, unsigned status, int64_t now_ms, struct buf *out);
 
 struct reply_stored {
@@ -27,23 +27,23 @@ bool reply_parse_stored(struct slice stored, struct reply_stored *ret_stored);
 struct slice reply_stored_get(struct slice fields, const char *name);
 
 struct reply_cors {
-    struct slice origin;          /* of the request; data NULL: none */
-    const struct slice *allowed;  /* of the site */
+    struct slice origin;         /* of the request; data NULL: none */
+    const struct slice *allowed; /* of the site */
     size_t allowed_count;
-    bool is_null_allowed;         /* after a redirect between hosts browsers send "null" (Fetch, 4.4) */
+    bool is_null_allowed; /* after a redirect between hosts browsers send "null" (Fetch, 4.4) */
 };
 
 struct reply {
-    struct slice fields;         /* stored lines to copy; may be empty */
-    int64_t age_s;               /* -1: none */
+    struct slice fields; /* stored lines to copy; may be empty */
+    int64_t age_s;       /* -1: none */
     enum cause cause;
     const char *edge_name;
-    int64_t ttl_s;               /* what Cache-Status says; only for hits */
-    const char *detail;          /* the reason of a refusal or failure; NULL: none */
+    int64_t ttl_s;      /* what Cache-Status says; only for hits */
+    const char *detail; /* the reason of a refusal or failure; NULL: none */
     struct reply_cors cors;
-    bool has_ranges;             /* say Accept-Ranges */
-    bool is_not_modified;        /* only what RFC 9110 section 15.4.5 asks for */
-    struct slice content_range;  /* of a 206 or 416; data NULL: none */
+    bool has_ranges;            /* say Accept-Ranges */
+    bool is_not_modified;       /* only what RFC 9110 section 15.4.5 asks for */
+    struct slice content_range; /* of a 206 or 416; data NULL: none */
 };
 bool reply_write(const struct reply *r, struct buf *out);
 

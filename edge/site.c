@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Names of sites in a hash table, exact ones first, then "*.rest" for each rest of the name. Names are public, so the
- * hash needs no secret: the table is built from the configuration and its load is known.
+ * Names of sites in a hash table, exact ones first, then "*.rest" for each rest of the name. Names are
+ * public, so the hash needs no secret: the table is built from the configuration and its load is known.
  */
 #include "site.h"
 
@@ -40,7 +40,8 @@ static bool is_edge_name(const struct config *c, const struct config_site *site,
     return false;
 }
 
-static bool site_init(struct site *site, const struct config_site *config, unsigned id, const char *loop_marker)
+static bool site_init(struct site *site, const struct config_site *config, unsigned id,
+                      const char *loop_marker)
 {
     size_t count = config->query_drop_count;
     site->id = id;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From the name a viewer asked for to the site it belongs to. Built once from a configuration and never changed.
+ * From the name a viewer asked for to the site it belongs to. Built once from a configuration and never
+ * changed.
  */
 #ifndef SITE_H
 #define SITE_H
@@ -10,7 +11,8 @@
 struct site {
     unsigned id; /* 1 .. count, the ledger's number */
     const struct config_site *config;
-    struct slice *key_drop; /* query parameters that are no part of a key: the configured ones and the loop marker */
+    struct slice
+        *key_drop; /* query parameters that are no part of a key: the configured ones and the loop marker */
     size_t key_drop_count;
 };
 

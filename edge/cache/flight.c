@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Flights as readers see them: the table in which they are found, joining, looking and leaving, and how progress
- * reaches the workers. The filling is in flight_fill.c.
+ * Flights as readers see them: the table in which they are found, joining, looking and leaving, and how
+ * progress reaches the workers. The filling is in flight_fill.c.
  */
 #include "cache/flight_private.h"
 
@@ -40,8 +40,8 @@ uint64_t flight_table_slice_bytes(const struct flight_table *t)
     return t->slice_bytes;
 }
 
-bool flight_slice_key(const struct flight_table *t, struct slice key_text, uint64_t representation, uint64_t index,
-                      struct buf *text, struct store_key *ret_key)
+bool flight_slice_key(const struct flight_table *t, struct slice key_text, uint64_t representation,
+                      uint64_t index, struct buf *text, struct store_key *ret_key)
 {
     buf_clear(text);
     /* A space cannot stand in a URL's path or query, so no object's own key looks like this. */
@@ -88,8 +88,8 @@ static void on_port_message(struct message *m)
     /* Cleared before looking: progress made from now on posts again. */
     atomic_store(&port->is_notified, false);
     struct flight_reader *reader, *next;
-    LIST_FOR_EACH_SAFE (reader, next, &port->readers, node)
-        reader->on_progress(reader);
+    LIST_FOR_EACH_SAFE(reader, next, &port->readers, node)
+    reader->on_progress(reader);
     flight_unref(f);
 }
 
@@ -190,10 +190,10 @@ static bool flight_covers(struct flight *f, const struct flight_want *want)
 static struct flight *find(struct flight_shard *shard, const struct flight_want *want)
 {
     struct flight *f;
-    LIST_FOR_EACH (f, &shard->flights, node)
-        if (hash128_equal(f->hash, want->key->hash) && slice_equal(f->key_text, want->key->text) &&
-            flight_covers(f, want))
-            return f;
+    LIST_FOR_EACH(f, &shard->flights, node)
+    if (hash128_equal(f->hash, want->key->hash) && slice_equal(f->key_text, want->key->text) &&
+        flight_covers(f, want))
+        return f;
     return NULL;
 }
 
@@ -219,9 +219,9 @@ static bool is_stored(struct flight_table *t, const struct flight_want *want, co
     return false;
 }
 
-enum flight_joined flight_join(struct flight_table *t, const struct flight_want *want, const struct store_key *probe,
-                               struct flight_reader *reader, unsigned worker, struct flight **ret_flight,
-                               struct store_object *ret_object)
+enum flight_joined flight_join(struct flight_table *t, const struct flight_want *want,
+                               const struct store_key *probe, struct flight_reader *reader, unsigned worker,
+                               struct flight **ret_flight, struct store_object *ret_object)
 {
     struct flight_shard *shard = &t->shards[want->key->hash.low % FLIGHT_SHARDS];
     enum flight_joined joined = FLIGHT_LEADING;
@@ -248,8 +248,8 @@ enum flight_joined flight_join(struct flight_table *t, const struct flight_want 
     return joined;
 }
 
-struct flight *flight_new_private(struct flight_table *t, const struct flight_want *want, struct flight_reader *reader,
-                                  unsigned worker)
+struct flight *flight_new_private(struct flight_table *t, const struct flight_want *want,
+                                  struct flight_reader *reader, unsigned worker)
 {
     struct flight *f = flight_new(t, want, worker);
     if (!f)
@@ -336,12 +336,17 @@ static bool hold_piece(struct flight *f, struct flight_reader *reader, uint64_t 
     return false;
 }
 
-static enum flight_state look_private(struct flight *f, struct flight_reader *reader, uint64_t position, struct span *ret_span)
+static enum flight_state look_private(struct flight *f, struct flight_reader *reader, uint64_t position,
+                                      struct span *ret_span)
 {
     if (f->leader != reader)
         return FLIGHT_RELEASED;
-    if (!CHECK(position == f->private_start_bytes))
+    if (!CHECK(position >= f->private_start_bytes))
         return FLIGHT_FAILED;
+    size_t skipped =
+        size_min(position - f->private_start_bytes, f->private_body.size); /* asked for in whole slices */
+    buf_consume(&f->private_body, skipped);
+    f->private_start_bytes += skipped;
     if (f->private_body.size == 0)
         return f->phase == PHASE_FILLING ? FLIGHT_WAIT : state_of(f);
     *ret_span = (struct span){.fd = -1, .data = f->private_body.data, .size = f->private_body.size};
@@ -376,7 +381,8 @@ static enum flight_state look_locked(struct flight *f, struct flight_reader *rea
     return f->phase == PHASE_DONE ? FLIGHT_END : FLIGHT_WAIT;
 }
 
-enum flight_state flight_look(struct flight_reader *reader, uint64_t position, uint64_t representation, struct span *ret_span)
+enum flight_state flight_look(struct flight_reader *reader, uint64_t position, uint64_t representation,
+                              struct span *ret_span)
 {
     struct flight *f = reader->flight;
     if (reader->held.region && position >= reader->held_start_bytes &&
@@ -427,7 +433,8 @@ void flight_consumed(struct flight_reader *reader, size_t bytes)
         buf_consume(&f->private_body, bytes);
         f->private_start_bytes += bytes;
     }
-    bool has_room = is_private && f->phase == PHASE_FILLING && f->private_body.size < FLIGHT_PRIVATE_WINDOW / 2;
+    bool has_room =
+        is_private && f->phase == PHASE_FILLING && f->private_body.size < FLIGHT_PRIVATE_WINDOW / 2;
     pthread_mutex_unlock(&f->mutex);
     if (has_room && f->filler.on_room) /* a private flight's reader is on the filler's worker */
         f->filler.on_room(f, f->filler.user);

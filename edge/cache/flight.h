@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A flight is one upstream response being received: bytes [first, filled) of a representation, for any number of
- * readers on any worker. One flight a key and place in it, however many viewers ask.
+ * A flight is one upstream response being received: bytes [first, filled) of a representation, for any number
+ * of readers on any worker. One flight a key and place in it, however many viewers ask.
  *
  * START HERE
  *   reader: flight_join -> flight_look (and again at each on_progress) -> flight_leave
  *   filler: flight_set_head -> flight_write ... -> flight_finish | flight_fail | flight_revalidated
- * The one who gets FLIGHT_LEADING from flight_join must see to it that a filler runs on its worker. The filler needs
- * no reader: it goes on when all have left, unless on_orphaned decides otherwise.
+ * The one who gets FLIGHT_LEADING from flight_join must see to it that a filler runs on its worker. The
+ * filler needs no reader: it goes on when all have left, unless on_orphaned decides otherwise.
  *
  * LIFE            joinable  what readers get
  *   HEAD_PENDING  yes       FLIGHT_WAIT
@@ -15,9 +15,9 @@
  *   DONE          no        spans, then FLIGHT_END (or FLIGHT_REVALIDATED: the stale object is good again)
  *   FAILED        no        FLIGHT_FAILED with a reason; never a short body that looks whole
  *
- * Bytes go into the store as they come, a slice at a time, so that a reader far behind finds them there when the flight
- * has let go of them (FLIGHT_ELSEWHERE). A private response stands in a small window of memory instead, has the leader
- * as its only reader, and the filler waits for it.
+ * Bytes go into the store as they come, a slice at a time, so that a reader far behind finds them there when
+ * the flight has let go of them (FLIGHT_ELSEWHERE). A private response stands in a small window of memory
+ * instead, has the leader as its only reader, and the filler waits for it.
  */
 #ifndef CACHE_FLIGHT_H
 #define CACHE_FLIGHT_H
@@ -27,12 +27,13 @@
 #include "ledger.h"
 #include "store/store.h"
 
-#define FLIGHT_SIZE_UNKNOWN      UINT64_MAX
-#define FLIGHT_NO_LIMIT          UINT64_MAX
-#define FLIGHT_PRIVATE_WINDOW    (256u * 1024) /* the filler is asked to pause above it */
-#define FLIGHT_UNSIZED_PIECE     (64u * 1024)  /* a body of unknown length is collected up to here before it takes a slice */
-#define FLIGHT_WORKERS_MAX       64
-#define FLIGHT_META_SLICED       0x01 /* store_meta.flags: the object is a head; its body is in slices */
+#define FLIGHT_SIZE_UNKNOWN   UINT64_MAX
+#define FLIGHT_NO_LIMIT       UINT64_MAX
+#define FLIGHT_PRIVATE_WINDOW (256u * 1024) /* the filler is asked to pause above it */
+#define FLIGHT_UNSIZED_PIECE \
+    (64u * 1024) /* a body of unknown length is collected up to here before it takes a slice */
+#define FLIGHT_WORKERS_MAX 64
+#define FLIGHT_META_SLICED 0x01 /* store_meta.flags: the object is a head; its body is in slices */
 
 struct flight;
 struct flight_table;
@@ -44,8 +45,9 @@ struct flight_table_options {
     struct mailbox *const *mailboxes; /* one per worker; both arrays outlive the table */
     struct ledger *const *ledgers;
 };
-struct flight_table *flight_table_new(const struct flight_table_options *options); /* NULL when memory is out */
-void flight_table_free(struct flight_table *t);                                    /* no flight may be left */
+struct flight_table *
+flight_table_new(const struct flight_table_options *options); /* NULL when memory is out */
+void flight_table_free(struct flight_table *t);               /* no flight may be left */
 
 struct flight_reader {
     struct list node;
@@ -59,10 +61,10 @@ struct flight_reader {
 /* What a reader wants of a key. */
 struct flight_want {
     const struct store_key *key;
-    uint64_t first_bytes;           /* where it starts */
-    uint64_t limit_bytes;           /* where it ends, exclusive; FLIGHT_NO_LIMIT: at the end */
-    bool ranged;                    /* a new flight asks for just the slices of [first, limit) */
-    uint64_t representation;        /* 0: any; else bytes of another one are of no use */
+    uint64_t first_bytes;             /* where it starts */
+    uint64_t limit_bytes;             /* where it ends, exclusive; FLIGHT_NO_LIMIT: at the end */
+    bool ranged;                      /* a new flight asks for just the slices of [first, limit) */
+    uint64_t representation;          /* 0: any; else bytes of another one are of no use */
     const struct store_object *stale; /* what a new flight may revalidate; copied. NULL: nothing */
     int64_t now_ms;
 };
@@ -74,16 +76,16 @@ enum flight_joined {
     FLIGHT_NO_MEMORY,
 };
 
-/* `reader` is zeroed but for on_progress and worker. `probe` is the key under which the bytes would be stored now: the
- * object's, or a slice's. reader NULL: start a flight without a reader, only when none runs (background validation);
- * *ret_flight is then the new flight. */
-enum flight_joined flight_join(struct flight_table *t, const struct flight_want *want, const struct store_key *probe,
-                               struct flight_reader *reader, unsigned worker, struct flight **ret_flight,
-                               struct store_object *ret_object);
+/* `reader` is zeroed but for on_progress and worker. `probe` is the key under which the bytes would be stored
+ * now: the object's, or a slice's. reader NULL: start a flight without a reader, only when none runs
+ * (background validation); *ret_flight is then the new flight. */
+enum flight_joined flight_join(struct flight_table *t, const struct flight_want *want,
+                               const struct store_key *probe, struct flight_reader *reader, unsigned worker,
+                               struct flight **ret_flight, struct store_object *ret_object);
 
 /* A flight nobody else can find, for a response known to be for one viewer. */
-struct flight *flight_new_private(struct flight_table *t, const struct flight_want *want, struct flight_reader *reader,
-                                  unsigned worker);
+struct flight *flight_new_private(struct flight_table *t, const struct flight_want *want,
+                                  struct flight_reader *reader, unsigned worker);
 void flight_leave(struct flight_reader *reader); /* harmless when not joined */
 
 enum flight_state {
@@ -99,9 +101,10 @@ enum flight_state {
 
 struct flight_head {
     unsigned status;
-    struct slice stored;         /* reply.h's form of the response head */
-    uint64_t total_size_bytes;   /* of the representation; FLIGHT_SIZE_UNKNOWN until the end */
-    uint64_t representation;     /* identity of these bytes: from validators and size, or random */
+    struct slice stored;       /* reply.h's form of the response head */
+    uint64_t total_size_bytes; /* of the representation; FLIGHT_SIZE_UNKNOWN until the end */
+    uint64_t representation;   /* identity of these bytes: from validators and size, or random */
+    int64_t generated_at_ms;   /* wall clock: its age counts from here */
     bool is_private;
     enum content_class content_class;
 };
@@ -110,7 +113,8 @@ struct flight_head {
 const struct flight_head *flight_head(struct flight_reader *reader, enum flight_state *ret_state);
 
 /* Bytes at `position`, as many as stand in one piece. `representation` 0: any. */
-enum flight_state flight_look(struct flight_reader *reader, uint64_t position, uint64_t representation, struct span *ret_span);
+enum flight_state flight_look(struct flight_reader *reader, uint64_t position, uint64_t representation,
+                              struct span *ret_span);
 uint64_t flight_total_size(struct flight_reader *reader); /* FLIGHT_SIZE_UNKNOWN while it is */
 const char *flight_failure(struct flight_reader *reader, unsigned *ret_status);
 void flight_revalidated_object(struct flight_reader *reader, struct store_object *ret_object);
@@ -127,16 +131,16 @@ struct flight_filler {
 };
 void flight_set_filler(struct flight *f, const struct flight_filler *filler);
 
-/* keep: store it; else it is shared among those who wait and forgotten. meta: of the object if its size is known to
- * exceed a slice (its head is stored now); otherwise flight_finish brings it. `first`: where the body starts (0, or
- * a 206's). 0, or a negative errno when there is no room. */
-int flight_set_head(struct flight *f, const struct flight_head *head, bool keep, uint64_t first, uint64_t limit,
-                    const struct store_meta *meta);
+/* keep: store it; else it is shared among those who wait and forgotten. meta: of the object if its size is
+ * known to exceed a slice (its head is stored now); otherwise flight_finish brings it. `first`: where the
+ * body starts (0, or a 206's). 0, or a negative errno when there is no room. */
+int flight_set_head(struct flight *f, const struct flight_head *head, bool keep, uint64_t first,
+                    uint64_t limit, const struct store_meta *meta);
 int flight_write(struct flight *f, const void *data, size_t size);
-bool flight_is_full(struct flight *f);                 /* private: pause until on_room */
+bool flight_is_full(struct flight *f); /* private: pause until on_room */
 bool flight_is_orphaned(struct flight *f);
-uint64_t flight_filled_bytes(const struct flight *f);  /* received of the body so far: filled - first */
-struct slice flight_body(struct flight *f);            /* the whole body, when it stands in one piece; else empty */
+uint64_t flight_filled_bytes(const struct flight *f); /* received of the body so far: filled - first */
+struct slice flight_body(struct flight *f); /* the whole body, when it stands in one piece; else empty */
 
 /* Each frees the filler's hold. finish: the body is complete. */
 void flight_finish(struct flight *f, const struct store_meta *meta);
@@ -147,8 +151,8 @@ const struct store_object *flight_stale(const struct flight *f); /* NULL: nothin
 void flight_range(const struct flight *f, bool *ret_ranged, uint64_t *ret_first, uint64_t *ret_limit);
 
 /* Key text of slice `index` of a representation, and its key. `text` is cleared first. */
-bool flight_slice_key(const struct flight_table *t, struct slice key_text, uint64_t representation, uint64_t index,
-                      struct buf *text, struct store_key *ret_key);
+bool flight_slice_key(const struct flight_table *t, struct slice key_text, uint64_t representation,
+                      uint64_t index, struct buf *text, struct store_key *ret_key);
 uint64_t flight_table_slice_bytes(const struct flight_table *t);
 
 #endif

@@ -2,10 +2,10 @@
 /*
  * Flights as their filler sees them: the body goes into the store piece by piece. Sizes decide the pieces:
  *   known, up to a slice     one piece, sealed under the object's own key at the end
- *   known, above a slice     the object's head is stored at once, then a piece per slice, each sealed when full
- *   unknown                  a small transient piece; if the end comes within it, the object is stored whole;
- *                            else its bytes move into the first slice, and slices follow until the end
- * Only the filler's worker is here, so only what readers see is under the mutex.
+ *   known, above a slice     the object's head is stored at once, then a piece per slice, each sealed when
+ * full unknown                  a small transient piece; if the end comes within it, the object is stored
+ * whole; else its bytes move into the first slice, and slices follow until the end Only the filler's worker
+ * is here, so only what readers see is under the mutex.
  */
 #include "cache/flight_private.h"
 
@@ -64,8 +64,8 @@ static bool is_sliced(const struct flight *f)
     return is_sized(f) ? f->head.total_size_bytes > f->table->slice_bytes : !f->is_collecting;
 }
 
-/* The flight keeps two stored pieces for readers close behind; those further back find them in the store. What is not
- * stored stays until the flight ends. Returns what was let go of. */
+/* The flight keeps two stored pieces for readers close behind; those further back find them in the store.
+ * What is not stored stays until the flight ends. Returns what was let go of. */
 static bool drop_oldest_piece(struct flight *f, struct store_object *ret_view)
 {
     if (f->piece_count < 3 || !f->pieces[0].is_sealed)
@@ -105,7 +105,8 @@ static int add_piece(struct flight *f, uint64_t start, uint64_t size)
 /* Room in the store, or, when the store has none, in transient memory: viewers come first. */
 static int reserve(struct flight *f, bool keep, size_t head_size, uint64_t body_size)
 {
-    struct store_reservation want = {.head_size_max = head_size, .body_size_bytes = body_size, .transient = !keep};
+    struct store_reservation want = {
+        .head_size_max = head_size, .body_size_bytes = body_size, .transient = !keep};
     int r = store_reserve(f->table->store, &want, &f->writer);
     if (r < 0 && keep) {
         want.transient = true;
@@ -160,8 +161,8 @@ static void seal_slice(struct flight *f)
     meta.flags = 0;
     meta.total_size_bytes = is_sized(f) ? f->head.total_size_bytes : 0;
     buf_init(&text, STORE_KEY_TEXT_MAX);
-    if (flight_slice_key(f->table, f->key_text, f->head.representation, f->writer_start_bytes / f->table->slice_bytes,
-                         &text, &key)) {
+    if (flight_slice_key(f->table, f->key_text, f->head.representation,
+                         f->writer_start_bytes / f->table->slice_bytes, &text, &key)) {
         if (store_seal(f->writer, &key, SLICE_EMPTY, &meta) == 0 && kept)
             mark_sealed(f);
     } else {
@@ -198,22 +199,30 @@ static int promote(struct flight *f)
 
 /* ---- head ---- */
 
+/* The body of such an object is the name of the representation: what its slices' keys are made with. */
 static int store_head_of_slices(struct flight *f)
 {
-    struct store_reservation want = {.head_size_max = f->key_text.size + f->head.stored.size};
+    uint64_t representation = f->head.representation;
+    struct store_reservation want = {.head_size_max = f->key_text.size + f->head.stored.size,
+                                     .body_size_bytes = sizeof(representation)};
     struct store_key key = {f->hash, f->key_text};
     struct store_writer *writer;
     int r = store_reserve(f->table->store, &want, &writer);
     if (r < 0)
         return r;
+    r = store_write(writer, &representation, sizeof(representation));
+    if (r < 0) {
+        store_abandon(writer);
+        return r;
+    }
     struct store_meta meta = f->meta;
     meta.flags |= FLIGHT_META_SLICED;
     meta.total_size_bytes = f->head.total_size_bytes;
     return store_seal(writer, &key, f->head.stored, &meta);
 }
 
-int flight_set_head(struct flight *f, const struct flight_head *head, bool keep, uint64_t first, uint64_t limit,
-                    const struct store_meta *meta)
+int flight_set_head(struct flight *f, const struct flight_head *head, bool keep, uint64_t first,
+                    uint64_t limit, const struct store_meta *meta)
 {
     REQUIRE(f->phase == PHASE_HEAD_PENDING);
     char *stored = malloc(size_max(head->stored.size, 1));
@@ -271,7 +280,8 @@ static int write_some(struct flight *f, const char *data, size_t size, size_t *r
     pthread_mutex_lock(&f->mutex);
     f->filled_bytes += part;
     pthread_mutex_unlock(&f->mutex);
-    bool unsized_first = !is_sized(f) && f->writer_start_bytes == 0; /* may still turn out to be a whole object */
+    bool unsized_first =
+        !is_sized(f) && f->writer_start_bytes == 0; /* may still turn out to be a whole object */
     if (f->writer_room_bytes == 0 && is_sliced(f) && !unsized_first)
         seal_slice(f);
     *ret_written = part;
@@ -355,7 +365,8 @@ static int store_whole(struct flight *f, const struct store_meta *meta)
     if (f->is_collecting)
         return store_collected(f, &key, &whole);
     if (f->head.total_size_bytes <= f->table->slice_bytes)
-        return f->first_bytes == 0 && f->limit_bytes >= f->head.total_size_bytes ? seal_own(f, &key, &whole) : -EINVAL;
+        return f->first_bytes == 0 && f->limit_bytes >= f->head.total_size_bytes ? seal_own(f, &key, &whole)
+                                                                                 : -EINVAL;
     if (f->writer)
         seal_slice(f);
     f->meta = whole;

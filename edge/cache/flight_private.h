@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a flight is made of: shared by flight.c (table, readers) and flight_fill.c (the filler's side). Nobody else
- * includes this.
+ * What a flight is made of: shared by flight.c (table, readers) and flight_fill.c (the filler's side). Nobody
+ * else includes this.
  */
 #ifndef CACHE_FLIGHT_PRIVATE_H
 #define CACHE_FLIGHT_PRIVATE_H
@@ -69,8 +69,8 @@ struct flight {
 
     /* the filler's alone */
     struct flight_filler filler;
-    bool is_filling;   /* the filler has its hold */
-    bool is_kept;      /* to be stored */
+    bool is_filling;    /* the filler has its hold */
+    bool is_kept;       /* to be stored */
     bool is_collecting; /* unknown length, still in the first small piece */
     struct store_writer *writer;
     uint64_t writer_start_bytes, writer_room_bytes;

@@ -2,7 +2,8 @@
 /* See policy.h. */
 #include "cache/policy.h"
 
-#define UNREADABLE_PLAYLIST_MS 1000 /* a manifest of another kind, or a broken one: as short as a live one may need */
+#define UNREADABLE_PLAYLIST_MS \
+    1000 /* a manifest of another kind, or a broken one: as short as a live one may need */
 
 void policy_of_response(const struct freshness_input *in, struct policy *ret_policy)
 {
@@ -18,7 +19,8 @@ void policy_of_response(const struct freshness_input *in, struct policy *ret_pol
     ret_policy->lifetime_ms = freshness_lifetime_ms(in, &ret_policy->source);
 }
 
-static int64_t playlist_lifetime_ms(const struct hls_playlist *playlist, const struct config_freshness *defaults)
+static int64_t playlist_lifetime_ms(const struct hls_playlist *playlist,
+                                    const struct config_freshness *defaults)
 {
     if (!playlist)
         return UNREADABLE_PLAYLIST_MS;
@@ -30,9 +32,10 @@ static int64_t playlist_lifetime_ms(const struct hls_playlist *playlist, const s
     return is_capped ? (int64_t)defaults->playlist_live_max_ms : ttl_ms;
 }
 
-/* What is not there may be there in a moment: a segment ahead of the live edge above all. Less than a target duration,
- * so that a player which asks a little early does not wait for a second one. */
-static int64_t missing_lifetime_ms(const struct policy_content *content, const struct config_freshness *defaults)
+/* What is not there may be there in a moment: a segment ahead of the live edge above all. Less than a target
+ * duration, so that a player which asks a little early does not wait for a second one. */
+static int64_t missing_lifetime_ms(const struct policy_content *content,
+                                   const struct config_freshness *defaults)
 {
     int64_t lifetime_ms = (int64_t)defaults->not_found_ms;
     int64_t half_target_ms = content->target_duration_ms / 2;
@@ -63,10 +66,11 @@ static uint32_t whole_seconds(int64_t ms)
     return ms / 1000 < UINT32_MAX ? (uint32_t)(ms / 1000) : UINT32_MAX;
 }
 
-void policy_apply(const struct policy *p, const struct policy_content *content, const struct config_freshness *defaults,
-                  struct store_meta *meta)
+void policy_apply(const struct policy *p, const struct policy_content *content,
+                  const struct config_freshness *defaults, struct store_meta *meta)
 {
-    bool is_explicit = p->source == FRESHNESS_S_MAXAGE || p->source == FRESHNESS_MAX_AGE || p->source == FRESHNESS_EXPIRES;
+    bool is_explicit =
+        p->source == FRESHNESS_S_MAXAGE || p->source == FRESHNESS_MAX_AGE || p->source == FRESHNESS_EXPIRES;
     int64_t lifetime_ms = is_explicit ? p->lifetime_ms : default_lifetime_ms(p, content, defaults);
     meta->generated_at_ms = p->response_time_ms - p->initial_age_ms;
     meta->fresh_until_ms = p->must_validate ? meta->generated_at_ms : meta->generated_at_ms + lifetime_ms;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For how long a response is fresh at this edge. RFC 9111 decides what the origin has said (http/freshness.h); where it
- * has said nothing, the class of the content and the playlist itself do. Pure.
+ * For how long a response is fresh at this edge. RFC 9111 decides what the origin has said
+ * (http/freshness.h); where it has said nothing, the class of the content and the playlist itself do. Pure.
  */
 #ifndef CACHE_POLICY_H
 #define CACHE_POLICY_H
@@ -33,8 +33,8 @@ struct policy_content {
 };
 
 /* Fills the times of a meta; nothing else of it. */
-void policy_apply(const struct policy *p, const struct policy_content *content, const struct config_freshness *defaults,
-                  struct store_meta *meta);
+void policy_apply(const struct policy *p, const struct policy_content *content,
+                  const struct config_freshness *defaults, struct store_meta *meta);
 
 /* A response that may be shared among those who wait for it now, whether or not it is kept afterwards. */
 bool policy_is_shareable(const struct policy *p);

@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The edge's main thread: it reads the configuration, builds what the workers share, starts them, and then
+ * owns signals and the admin listener until it is told to end.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/fault.h"
+#include "base/log.h"
+#include "worker.h"
+
+#define CATALOG_ENTRIES_MAX (256 * 1024)
+#define STOP_GRACE_MS       10000
+
+struct edge {
+    const struct config *config;
+    struct loop *loop;
+    struct store *store;
+    struct site_table *sites;
+    struct site_route *site_routes;
+    struct route_edge *route_edges;
+    struct geo *geo;
+    struct catalog *catalog;
+    struct access_log *access_log;
+    struct tls_server *tls_server;
+    struct tls_client *tls_client;
+    int *certificate_of_site; /* by site id; -1: none */
+    size_t worker_count;
+    struct worker **workers;
+    struct mailbox **mailboxes;
+    struct ledger **ledgers;
+    struct flight_table *flights;
+};
+
+/* ---- what workers share ---- */
+
+static int choose_certificate(void *user, struct slice name, const char *local_ip)
+{
+    struct edge *e = user;
+    struct site_match match;
+    struct slice asked =
+        name.data ? name : slice_of(local_ip); /* no SNI for addresses (RFC 6066 section 3) */
+    return site_find(e->sites, asked, &match) ? e->certificate_of_site[match.site->id] : -1;
+}
+
+static int build_tls(struct edge *e, struct buf *error)
+{
+    const struct config *c = e->config;
+    struct tls_certificate *certificates = calloc(c->site_count, sizeof(*certificates));
+    size_t count = 0;
+    bool is_needed = false;
+    int r = 0;
+    e->certificate_of_site = calloc(c->site_count + 1, sizeof(*e->certificate_of_site));
+    if (!certificates || !e->certificate_of_site)
+        r = -ENOMEM;
+    for (size_t i = 0; r == 0 && i < c->site_count; i++) {
+        const struct config_tls *tls = &c->sites[i].tls;
+        e->certificate_of_site[i + 1] = tls->certificate ? (int)count : -1;
+        if (tls->certificate)
+            certificates[count++] = (struct tls_certificate){tls->certificate, tls->key};
+    }
+    for (size_t i = 0; i < c->listener_count; i++)
+        is_needed = is_needed || c->listeners[i].tls;
+    if (r == 0 && is_needed)
+        r = tls_server_new(certificates, count, choose_certificate, e, error, &e->tls_server);
+    free(certificates);
+    for (size_t i = 0; r == 0 && i < c->site_count; i++)
+        if (c->sites[i].origin.tls && !e->tls_client)
+            r = tls_client_new(NULL, true, error, &e->tls_client);
+    return r;
+}
+
+static struct place place_of(const struct config_place *p)
+{
+    struct place place = {
+        .has_coordinates = p->has_point, .latitude = p->latitude, .longitude = p->longitude};
+    memcpy(place.country, p->country, sizeof(place.country));
+    return place;
+}
+
+static void fill_countries(struct country_set *set, char (*codes)[3], size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        CHECK(route_countries_add(set, slice_of(codes[i])));
+}
+
+static int build_routes(struct edge *e)
+{
+    const struct config *c = e->config;
+    e->site_routes = calloc(c->site_count, sizeof(*e->site_routes));
+    e->route_edges = calloc(c->edge_count + 1, sizeof(*e->route_edges));
+    if (!e->site_routes || !e->route_edges)
+        return -ENOMEM;
+    for (size_t i = 0; i < c->site_count; i++) {
+        const struct config_countries *rules = &c->sites[i].countries;
+        fill_countries(&e->site_routes[i].allow, rules->allow, rules->allow_count);
+        fill_countries(&e->site_routes[i].deny, rules->deny, rules->deny_count);
+    }
+    for (size_t i = 0; i < c->edge_count; i++) {
+        const struct config_edge *from = &c->edges[i];
+        e->route_edges[i] = (struct route_edge){from->name,   place_of(&from->place), {{0}},
+                                                from->weight, from->http_port,        from->https_port};
+        fill_countries(&e->route_edges[i].serves, from->serves, from->serve_count);
+    }
+    return 0;
+}
+
+static int build_geo(struct edge *e, struct buf *error)
+{
+    const struct config_geoip *g = &e->config->geoip;
+    if (!g->database && g->override_count == 0)
+        return 0;
+    struct geo_override *overrides = calloc(g->override_count + 1, sizeof(*overrides));
+    if (!overrides)
+        return -ENOMEM;
+    for (size_t i = 0; i < g->override_count; i++)
+        overrides[i] = (struct geo_override){g->overrides[i].prefix, place_of(&g->overrides[i].place)};
+    int r = geo_open(g->database, g->country_field, overrides, g->override_count, error, &e->geo);
+    free(overrides);
+    return r;
+}
+
+static int build_store(struct edge *e, struct buf *error)
+{
+    const struct config *c = e->config;
+    struct store_options options = {
+        .path = c->arena.path,
+        .size_bytes = c->arena.size_bytes,
+        .region_bytes = c->arena.region_size_bytes,
+        .transient_bytes = c->limits.transient_bytes_max,
+    };
+    return store_open(&options, error, &e->store);
+}
+
+static int build_access_log(struct edge *e, struct buf *error)
+{
+    const struct config_access_log *log = &e->config->access_log;
+    struct access_log_options options = {
+        .path = log->path,
+        .edge = e->config->edge,
+        .worker_count = e->worker_count,
+        .viewer_address = log->viewer_address,
+    };
+    return log->path ? access_log_open(&options, error, &e->access_log) : 0;
+}
+
+static int build_shared(struct edge *e, struct buf *error)
+{
+    e->sites = site_table_new(e->config, ROUTE_MARKER);
+    e->catalog = catalog_new(CATALOG_ENTRIES_MAX);
+    int r = e->sites && e->catalog ? loop_new(&e->loop) : -ENOMEM;
+    if (r == 0)
+        r = build_routes(e);
+    if (r == 0)
+        r = build_geo(e, error);
+    if (r == 0)
+        r = build_tls(e, error);
+    if (r == 0)
+        r = build_access_log(e, error);
+    if (r == 0)
+        r = build_store(e, error);
+    return r;
+}
+
+/* ---- workers ---- */
+
+static int build_flights(struct edge *e)
+{
+    struct flight_table_options options = {
+        .store = e->store,
+        .slice_bytes = e->config->arena.slice_size_bytes,
+        .worker_count = e->worker_count,
+        .mailboxes = e->mailboxes,
+        .ledgers = e->ledgers,
+    };
+    e->flights = flight_table_new(&options);
+    return e->flights ? 0 : -ENOMEM;
+}
+
+static int build_workers(struct edge *e)
+{
+    int r = 0;
+    e->workers = calloc(e->worker_count, sizeof(*e->workers));
+    e->mailboxes = calloc(e->worker_count, sizeof(*e->mailboxes));
+    e->ledgers = calloc(e->worker_count, sizeof(*e->ledgers));
+    if (!e->workers || !e->mailboxes || !e->ledgers)
+        return -ENOMEM;
+    for (size_t i = 0; r == 0 && i < e->worker_count; i++) {
+        r = worker_new((unsigned)i, e->config->site_count, &e->workers[i]);
+        if (r == 0) {
+            e->mailboxes[i] = worker_mailbox(e->workers[i]);
+            e->ledgers[i] = worker_ledger(e->workers[i]);
+        }
+    }
+    if (r == 0)
+        r = build_flights(e);
+    const struct config *c = e->config;
+    struct worker_shared shared = {
+        .config = c,
+        .sites = e->sites,
+        .site_routes = e->site_routes,
+        .geo = e->geo,
+        .edges = e->route_edges,
+        .edge_count = c->edge_count,
+        .self_index = c->self ? (size_t)(c->self - c->edges) : 0,
+        .store = e->store,
+        .flights = e->flights,
+        .catalog = e->catalog,
+        .access_log = e->access_log,
+        .tls_server = e->tls_server,
+        .tls_client = e->tls_client,
+    };
+    for (size_t i = 0; r == 0 && i < e->worker_count; i++)
+        r = worker_prepare(e->workers[i], &shared);
+    return r;
+}
+
+/* Each worker has a socket of its own at every address; the first one's port counts where the system chooses
+ * it. */
+static int open_listeners(struct edge *e, struct buf *error)
+{
+    for (size_t i = 0; i < e->config->listener_count; i++) {
+        const struct config_listener *l = &e->config->listeners[i];
+        struct addr address = l->address;
+        char text[ADDR_TEXT_MAX];
+        for (size_t w = 0; w < e->worker_count; w++) {
+            int r = worker_listen(e->workers[w], &address, l->tls, &address);
+            if (r < 0) {
+                addr_format(&l->address, text);
+                buf_printf(error, "cannot listen at %s: %s", text, strerror(-r));
+                return r;
+            }
+        }
+        addr_format(&address, text);
+        printf("edge ready %s://%s\n", l->tls ? "https" : "http", text);
+    }
+    fflush(stdout);
+    return 0;
+}
+
+static int start_workers(struct edge *e)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < e->worker_count; i++)
+        r = worker_start(e->workers[i]);
+    return r;
+}
+
+/* ---- signals and the end ---- */
+
+static void on_terminate(int signal_number, void *user)
+{
+    struct edge *e = user;
+    log_info("signal %d: ending", signal_number);
+    loop_stop(e->loop);
+}
+
+static void on_hangup(int signal_number, void *user)
+{
+    struct edge *e = user;
+    (void)signal_number;
+    if (e->access_log)
+        access_log_reopen(e->access_log);
+}
+
+static void stop_workers(struct edge *e)
+{
+    for (size_t i = 0; i < e->worker_count; i++)
+        if (e->workers && e->workers[i])
+            worker_stop(e->workers[i], STOP_GRACE_MS);
+    for (size_t i = 0; i < e->worker_count; i++)
+        if (e->workers && e->workers[i])
+            worker_join(e->workers[i]);
+    for (size_t i = 0; i < e->worker_count; i++)
+        if (e->workers)
+            worker_free(e->workers[i]);
+}
+
+static void edge_fini(struct edge *e)
+{
+    stop_workers(e);
+    if (e->flights)
+        flight_table_free(e->flights);
+    if (e->store)
+        store_close(e->store);
+    access_log_close(e->access_log);
+    tls_server_unref(e->tls_server);
+    if (e->tls_client)
+        tls_client_free(e->tls_client);
+    geo_unref(e->geo);
+    if (e->catalog)
+        catalog_free(e->catalog);
+    site_table_free(e->sites);
+    if (e->loop)
+        loop_free(e->loop);
+    free(e->certificate_of_site);
+    free(e->site_routes);
+    free(e->route_edges);
+    free(e->workers);
+    free(e->mailboxes);
+    free(e->ledgers);
+    config_unref(e->config);
+}
+
+/* A connection is a descriptor: as many as we may have. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static int edge_run(struct edge *e, struct buf *error)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    e->worker_count = e->config->workers ? e->config->workers
+                                         : size_min((size_t)(cores > 0 ? cores : 1), FLIGHT_WORKERS_MAX);
+    raise_descriptor_limit();
+    int r = build_shared(e, error);
+    if (r == 0)
+        r = build_workers(e);
+    if (r == 0)
+        r = loop_on_signal(e->loop, SIGINT, on_terminate, e);
+    if (r == 0)
+        r = loop_on_signal(e->loop, SIGTERM, on_terminate, e);
+    if (r == 0)
+        r = loop_on_signal(e->loop, SIGHUP, on_hangup, e);
+    if (r == 0) /* before the workers run: their loops are theirs from then on */
+        r = open_listeners(e, error);
+    if (r == 0)
+        r = start_workers(e);
+    if (r == 0)
+        loop_run(e->loop);
+    return r;
+}
+
+static int usage(FILE *to, int status)
+{
+    fputs("usage: edge CONFIG.yaml          serve\n"
+          "       edge --check CONFIG.yaml  read the configuration, say what is wrong with it, and end\n"
+          "       edge --version\n",
+          to);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct edge edge = {0};
+    struct buf error;
+    bool is_check = argc == 3 && strcmp(argv[1], "--check") == 0;
+    if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+        puts("shorebreak edge " SHOREBREAK_VERSION);
+        return 0;
+    }
+    if (argc == 2 && strcmp(argv[1], "--help") == 0)
+        return usage(stdout, 0);
+    if ((argc != 2 && !is_check) || argv[argc - 1][0] == '-')
+        return usage(stderr, 2);
+    signal(SIGPIPE, SIG_IGN);
+    log_set_name("edge");
+    if (getenv("SHOREBREAK_FAULTS"))
+        fault_arm_from_text(getenv("SHOREBREAK_FAULTS"));
+    buf_init(&error, 64 * 1024);
+    int r = config_load(argv[argc - 1], &error, &edge.config);
+    if (r == 0 && !is_check)
+        r = edge_run(&edge, &error);
+    if (r < 0)
+        fprintf(stderr, "%.*s%s", SLICE_ARG(buf_slice(&error)), error.size ? "\n" : "");
+    if (r < 0 && error.size == 0)
+        fprintf(stderr, "edge: cannot start: %s\n", strerror(-r));
+    edge_fini(&edge);
+    buf_fini(&error);
+    return r < 0 ? 1 : 0;
+}

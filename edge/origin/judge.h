@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What an origin's response head means for the flight that asked: which bytes of which representation follow,
+ * who may have them, and whether they are kept. Internal to origin/.
+ */
+#ifndef ORIGIN_JUDGE_H
+#define ORIGIN_JUDGE_H
+
+#include "cache/flight.h"
+#include "cache/policy.h"
+#include "http/head.h"
+
+struct judgement {
+    const char *failure; /* NULL, or why the response cannot be used */
+    struct policy policy;
+    unsigned stored_status; /* 200 for a 206: the store keeps representations, not ranges */
+    uint64_t total_bytes, first_bytes, limit_bytes;
+    uint64_t representation;
+    bool is_private; /* for the leader alone */
+    bool is_kept;
+};
+
+void judge_response(const struct http_head *head, const struct flight *flight, bool is_head,
+                    int64_t request_time_ms, int64_t now_ms, struct judgement *ret);
+
+/* The policy after a 304: its fields where it has them, else those stored (RFC 9111 section 4.3.4). */
+void judge_not_modified(const struct http_head *head, struct slice stored_head, int64_t request_time_ms,
+                        int64_t now_ms, struct policy *ret_policy);
+
+#endif

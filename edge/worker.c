@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See worker.h. */
+#include "worker.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+
+#define LISTENERS_MAX        64
+#define HANDSHAKE_TIMEOUT_MS 10000
+
+struct worker;
+
+struct worker_listener {
+    struct worker *worker;
+    struct listener *listener;
+    bool is_tls;
+};
+
+struct worker {
+    unsigned index;
+    pthread_t thread;
+    bool is_started;
+    struct loop *loop;
+    struct mailbox *mailbox;
+    struct ledger *ledger;
+    struct worker_shared shared;
+    struct http_server *server;
+    struct request_env env;
+    bool has_env;
+    struct worker_listener listeners[LISTENERS_MAX];
+    size_t listener_count;
+    struct message stop_message;
+    uint64_t grace_ms;
+    struct timer grace;
+};
+
+/* ---- set-up ---- */
+
+int worker_new(unsigned index, size_t site_count, struct worker **ret_worker)
+{
+    struct worker *w = calloc(1, sizeof(*w));
+    if (!w)
+        return -ENOMEM;
+    w->index = index;
+    w->ledger = ledger_new(site_count);
+    int r = w->ledger ? loop_new(&w->loop) : -ENOMEM;
+    if (r == 0)
+        r = mailbox_new(w->loop, &w->mailbox);
+    if (r < 0) {
+        worker_free(w);
+        return r;
+    }
+    *ret_worker = w;
+    return 0;
+}
+
+static void on_request(struct exchange *x, void *user)
+{
+    struct worker *w = user;
+    request_start(&w->env, x);
+}
+
+/* What never became a request is counted and logged all the same. */
+static void on_refused(enum http_refusal refusal, const struct addr *peer, unsigned status,
+                       uint64_t sent_bytes, void *user)
+{
+    struct worker *w = user;
+    ledger_sent(w->ledger, LEDGER_NO_SITE, CLASS_OTHER, CAUSE_REFUSED, sent_bytes);
+    if (status == 0)
+        return;
+    struct ledger_request entry = {.content_class = CLASS_OTHER, .cause = CAUSE_REFUSED, .status = status};
+    ledger_request(w->ledger, &entry);
+    struct access_record record = {
+        .wall_ms = loop_wall_ms(w->loop),
+        .viewer = peer,
+        .country = "",
+        .status = status,
+        .sent_bytes = sent_bytes,
+        .content_class = CLASS_OTHER,
+        .cause = CAUSE_REFUSED,
+        .reason = http_refusal_name(refusal),
+    };
+    access_log_write(w->shared.access_log, w->index, &record);
+}
+
+static struct http_server_options server_options(struct worker *w)
+{
+    const struct config_limits *limits = &w->shared.config->limits;
+    return (struct http_server_options){
+        .head_size_max = limits->request_head_max_bytes,
+        .uri_size_max = limits->uri_max_bytes,
+        .connections_max = limits->connections_max,
+        .handshake_timeout_ms = HANDSHAKE_TIMEOUT_MS,
+        .header_timeout_ms = limits->header_timeout_ms,
+        .idle_timeout_ms = limits->idle_timeout_ms,
+        .send_stall_timeout_ms = limits->send_stall_timeout_ms,
+        .on_request = on_request,
+        .on_refused = on_refused,
+        .user = w,
+    };
+}
+
+int worker_prepare(struct worker *w, const struct worker_shared *shared)
+{
+    w->shared = *shared;
+    struct origin_options origin_options = {
+        .loop = w->loop,
+        .config = shared->config,
+        .sites = shared->sites,
+        .flights = shared->flights,
+        .store = shared->store,
+        .catalog = shared->catalog,
+        .ledger = w->ledger,
+        .tls = shared->tls_client,
+    };
+    w->env = (struct request_env){
+        .loop = w->loop,
+        .worker = w->index,
+        .config = shared->config,
+        .sites = shared->sites,
+        .site_routes = shared->site_routes,
+        .geo = shared->geo,
+        .edges = shared->edges,
+        .edge_count = shared->edge_count,
+        .self_index = shared->self_index,
+        .store = shared->store,
+        .flights = shared->flights,
+        .catalog = shared->catalog,
+        .ledger = w->ledger,
+        .access_log = shared->access_log,
+    };
+    request_env_init(&w->env);
+    w->has_env = true;
+    int r = origin_new(&origin_options, &w->env.origin);
+    if (r < 0)
+        return r;
+    struct http_server_options options = server_options(w);
+    return http_server_new(w->loop, &options, &w->server);
+}
+
+struct mailbox *worker_mailbox(const struct worker *w)
+{
+    return w->mailbox;
+}
+
+struct ledger *worker_ledger(const struct worker *w)
+{
+    return w->ledger;
+}
+
+const struct http_server_stats *worker_server_stats(const struct worker *w)
+{
+    return http_server_stats(w->server);
+}
+
+const struct fetch_stats *worker_fetch_stats(const struct worker *w)
+{
+    return origin_fetch_stats(w->env.origin);
+}
+
+static void on_accept(void *user, int fd, const struct addr *peer)
+{
+    struct worker_listener *l = user;
+    http_server_accept(l->worker->server, fd, peer, l->is_tls ? l->worker->shared.tls_server : NULL);
+}
+
+int worker_listen(struct worker *w, const struct addr *address, bool is_tls, struct addr *ret_bound)
+{
+    if (w->listener_count == LISTENERS_MAX)
+        return -ENOSPC;
+    struct worker_listener *l = &w->listeners[w->listener_count];
+    *l = (struct worker_listener){.worker = w, .is_tls = is_tls};
+    int r = listener_open(w->loop, address, on_accept, l, &l->listener);
+    if (r < 0)
+        return r;
+    w->listener_count++;
+    listener_address(l->listener, ret_bound);
+    return 0;
+}
+
+static void *run(void *user)
+{
+    struct worker *w = user;
+    loop_run(w->loop);
+    return NULL;
+}
+
+int worker_start(struct worker *w)
+{
+    int r = pthread_create(&w->thread, NULL, run, w);
+    w->is_started = r == 0;
+    return -r;
+}
+
+/* ---- the end ---- */
+
+static void close_listeners(struct worker *w)
+{
+    for (size_t i = 0; i < w->listener_count; i++)
+        listener_close(w->listeners[i].listener);
+    w->listener_count = 0;
+}
+
+static void on_drained(void *user)
+{
+    struct worker *w = user;
+    loop_stop(w->loop);
+}
+
+static void on_grace_over(struct timer *t)
+{
+    struct worker *w = container_of(t, struct worker, grace);
+    loop_stop(w->loop);
+}
+
+static void on_stop(struct message *m)
+{
+    struct worker *w = container_of(m, struct worker, stop_message);
+    close_listeners(w);
+    timer_init(&w->grace, on_grace_over);
+    timer_start(w->loop, &w->grace, w->grace_ms);
+    http_server_drain(w->server, on_drained, w);
+}
+
+void worker_stop(struct worker *w, uint64_t grace_ms)
+{
+    if (!w->is_started)
+        return;
+    w->grace_ms = grace_ms;
+    w->stop_message.fn = on_stop;
+    mailbox_post(w->mailbox, &w->stop_message);
+}
+
+void worker_join(struct worker *w)
+{
+    if (w->is_started) {
+        pthread_join(w->thread, NULL);
+        timer_stop(&w->grace);
+    }
+    w->is_started = false;
+    close_listeners(w);
+    if (w->server)
+        http_server_free(w->server); /* what still runs is aborted and leaves its flights */
+    w->server = NULL;
+    if (w->env.origin)
+        origin_free(w->env.origin);
+    w->env.origin = NULL;
+    if (w->has_env)
+        request_env_fini(&w->env);
+    w->has_env = false;
+}
+
+void worker_free(struct worker *w)
+{
+    if (!w)
+        return;
+    if (w->mailbox)
+        mailbox_free(w->mailbox); /* runs what other workers' flights still had to say */
+    if (w->loop)
+        loop_free(w->loop);
+    if (w->ledger)
+        ledger_free(w->ledger);
+    free(w);
+}
