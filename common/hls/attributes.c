@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Attribute lists and the values in them. Every number is bounded where it is read, so that sums of what a
- * playlist says cannot overflow by a single bad value.
+ * Attribute lists and the values in them. Every number is bounded where it is read.
  */
 #include "hls/attributes.h"
 
 #include "http/date.h"
 
-#define SECONDS_MAX 1000000000 /* 31 years: no duration, and no sum of a few of them, leaves 64 bits */
+#define SECONDS_MAX 10000000 /* 115 days: even a whole playlist of such segments sums up within 64 bits */
 #define US_PER_S    1000000
 #define DAY_S       86400
 

@@ -20,7 +20,7 @@ enum hls_attribute_outcome { HLS_ATTRIBUTE_END, HLS_ATTRIBUTE_ONE, HLS_ATTRIBUTE
  * a name with other characters, a missing '=' or an open quote is not. */
 enum hls_attribute_outcome hls_attributes_next(struct slice *rest, struct hls_attribute *ret_attribute);
 
-/* A decimal-floating-point of seconds, up to 31 years, in microseconds; more digits are cut off. */
+/* A decimal-floating-point of seconds, up to 115 days, in microseconds; more digits are cut off. */
 bool hls_parse_duration_us(struct slice text, int64_t *ret_us);
 
 bool hls_parse_resolution(struct slice text, uint32_t *ret_width, uint32_t *ret_height); /* "1920x1080" */

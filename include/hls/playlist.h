@@ -51,7 +51,7 @@ struct hls_playlist {
     int64_t target_duration_ms;    /* this and all below: 0 when absent */
     int64_t part_target_ms;
     int64_t hold_back_ms, part_hold_back_ms, can_skip_until_ms;
-    int64_t total_duration_ms; /* of the segments listed */
+    int64_t total_duration_us; /* of the segments listed */
     uint64_t media_sequence, discontinuity_sequence;
     uint64_t segment_count; /* listed */
     uint64_t skipped_count; /* of a delta update (EXT-X-SKIP), older than those listed */
@@ -61,8 +61,7 @@ struct hls_playlist {
 };
 
 /* Any may be NULL. Slices are valid during the call only. Variables (EXT-X-DEFINE NAME and VALUE) are put in;
- * an event whose URI has a variable that is not defined in the same playlist is left out, and counted where
- * counting applies. */
+ * an event with a variable that is not defined in the same playlist is left out, though it counts. */
 struct hls_playlist_events {
     void (*on_variant)(void *user, const struct hls_variant *variant);
     void (*on_rendition)(void *user, const struct hls_rendition *rendition);
@@ -76,8 +75,7 @@ struct hls_playlist_events {
     void (*on_session_data)(void *user, const struct hls_session_data *data);
 };
 
-/* On false *ret_error says what and where and *ret_summary is untouched; events up to there have been given.
- */
+/* On false *ret_error says what and where; events up to there have been given. `events` may be NULL. */
 bool hls_playlist_parse(struct slice text, const struct hls_playlist_events *events, void *user,
                         struct hls_playlist *ret_summary, struct hls_error *ret_error);
 
