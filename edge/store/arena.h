@@ -75,6 +75,7 @@ struct arena_place arena_place_of(struct arena *a, struct store_region *r, uint6
 void arena_count_object(struct arena *a, const struct arena_place *place, int change);
 
 struct arena_stats {
+    uint64_t budget_bytes; /* as configured, or less since the disk was full */
     uint64_t regions_live, regions_held, reclaimed, objects;
     uint64_t tail_bytes; /* left unused at the ends of regions */
     uint64_t io_errors;

@@ -165,7 +165,7 @@ void store_stats(struct store *s, struct store_stats *ret_stats)
     if (s->arena) {
         struct arena_stats arena;
         arena_stats(s->arena, &arena);
-        stats.budget_bytes = s->options.size_bytes;
+        stats.budget_bytes = arena.budget_bytes;
         stats.region_bytes = s->options.region_bytes;
         stats.regions = arena.regions_live;
         stats.regions_held = arena.regions_held;

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the three files of the arena share: its state, and who may touch what of it. */
+#ifndef STORE_ARENA_PRIVATE_H
+#define STORE_ARENA_PRIVATE_H
+
+#include <pthread.h>
+
+#include "base/check.h"
+#include "base/counter.h"
+#include "base/list.h"
+#include "store/arena.h"
+#include "store/folder.h"
+#include "store/superblock.h"
+
+#define EXTENT_ALIGN 64u
+#define MIB          (1024 * 1024.0)
+
+/* One slot: its memory lasts as long as the arena, whatever file is in it. */
+struct arena_region {
+    struct store_region region;
+    struct arena *arena;
+    struct superblock_region *entry;
+    uint32_t slot;
+
+    /* guarded by arena.mutex */
+    bool is_used;
+    bool is_dirty;          /* written since the last sync */
+    uint32_t file_sequence; /* also while it cannot be found */
+    uint32_t writers;       /* unfinished extents: it is not reclaimed under them */
+    struct list node;       /* in live, spares or dead; in none while held */
+
+    char padding[40]; /* counts of two regions in one cache line would slow both */
+};
+
+_Static_assert(sizeof(struct arena_region) % 64 == 0, "whole cache lines");
+
+struct arena {
+    /* fixed */
+    struct folder *folder;
+    struct superblock *superblock;
+    uint64_t region_bytes;
+    uint32_t spares_wanted;
+    uint32_t pool_count;
+    struct arena_region *pool; /* by slot */
+    pthread_t thread;
+    bool thread_runs;
+
+    pthread_mutex_t upkeep_mutex;
+    pthread_mutex_t mutex;
+
+    /* guarded by mutex */
+    pthread_cond_t wake;
+    bool is_woken, is_stopping;
+    struct arena_region *current; /* the last of live, or NULL when nothing can be appended */
+    uint64_t fill_bytes;          /* of current: where the next extent begins */
+    struct list live;             /* oldest first */
+    struct list spares;           /* in order of their sequences */
+    struct list dead;             /* unlinked and unused: to be unmapped and closed */
+    uint32_t budget_files, files; /* allowed; there are, in whatever state */
+    uint32_t live_count, spare_count, held_count;
+    int create_error; /* of the last attempt: fills do not try again themselves */
+
+    counter_t reclaimed, tail_bytes, io_errors;
+};
+
+static inline struct arena_region *arena_region_of(struct store_region *r)
+{
+    return container_of(r, struct arena_region, region);
+}
+
+static inline uint64_t align_up(uint64_t value, uint64_t alignment)
+{
+    return (value + alignment - 1) / alignment * alignment;
+}
+
+/* Under mutex: something for the thread to do. */
+static inline void arena_wake(struct arena *a)
+{
+    a->is_woken = true;
+    pthread_cond_signal(&a->wake);
+}
+
+/* Under mutex: `r` is the newest region that can be found, and is appended to from here. */
+void arena_append_to(struct arena *a, struct arena_region *r, uint64_t fill_bytes);
+
+/* ---- arena_upkeep.c ---- */
+
+void arena_region_head(const struct arena *a, const struct arena_region *r, uint32_t sequence,
+                       struct region_head *ret_head);
+
+/* The file is there and mapped; it cannot be found yet. */
+void arena_region_begin(struct arena_region *r, uint32_t sequence);
+
+/* Works until there is a spare: for a fill that found none, because the thread is behind. 0, -ENOBUFS (all
+ * regions are in use), or why none can be created. */
+int arena_make_spare(struct arena *a);
+
+/* For opening and closing, when no other thread is there. arena_drop reclaims a live region. */
+void arena_drop(struct arena *a, struct arena_region *r);
+void arena_tear_down_all(struct arena *a);
+
+int arena_thread_start(struct arena *a);
+void arena_thread_stop(struct arena *a); /* harmless when it does not run */
+
+#endif

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Regions from creation to tear-down, ahead of need. Two locks: `upkeep_mutex` is held over system calls by
+ * whoever makes room (the arena's thread, or a fill that found no spare); `mutex` guards the lists and is
+ * held for moments. upkeep_mutex is taken first; nothing is taken under mutex.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "store/arena_private.h"
+
+#define CREATE_RETRY_S 1 /* after a region could not be created */
+
+static const char region_magic[8] = "SHOREREG";
+
+static void on_unused(struct store_region *region)
+{
+    struct arena_region *r = arena_region_of(region);
+    struct arena *a = r->arena;
+    pthread_mutex_lock(&a->mutex);
+    a->held_count--;
+    list_push_back(&a->dead, &r->node);
+    arena_wake(a);
+    pthread_mutex_unlock(&a->mutex);
+}
+
+/* ---- region files ---- */
+
+void arena_region_head(const struct arena *a, const struct arena_region *r, uint32_t sequence,
+                       struct region_head *ret_head)
+{
+    struct region_head head = {.version = ARENA_FORMAT_VERSION,
+                               .byte_order = ARENA_BYTE_ORDER,
+                               .arena_id = a->superblock->arena_id,
+                               .region_bytes = a->region_bytes,
+                               .slot = r->slot,
+                               .sequence = sequence};
+    memcpy(head.magic, region_magic, sizeof(head.magic));
+    head.sum = hash_sum(&head, offsetof(struct region_head, sum));
+    *ret_head = head;
+}
+
+void arena_region_begin(struct arena_region *r, uint32_t sequence)
+{
+    r->file_sequence = sequence;
+    r->region.on_unused = on_unused;
+    r->writers = 0;
+    atomic_store_explicit(&r->region.sequence, 0, memory_order_relaxed);
+    atomic_store_explicit(&r->region.refs, 1, memory_order_release);
+}
+
+static int region_file_create(struct arena *a, struct arena_region *r, uint32_t sequence)
+{
+    char name[FOLDER_REGION_NAME_MAX];
+    folder_region_name(r->slot, sequence, name);
+    int fd = folder_create_file(a->folder, name, a->region_bytes);
+    if (fd < 0)
+        return fd;
+    struct region_head head;
+    arena_region_head(a, r, sequence, &head);
+    int rv = pwrite(fd, &head, sizeof(head), 0) == (ssize_t)sizeof(head) ? 0 : -EIO;
+    if (rv == 0)
+        rv = region_map(&r->region, fd, a->region_bytes);
+    if (rv < 0) {
+        close(fd);
+        unlinkat(a->folder->fd, name, 0);
+        return rv;
+    }
+    arena_region_begin(r, sequence);
+    r->entry->sequence = sequence;
+    r->entry->fill_bytes = REGION_HEAD_BYTES;
+    r->entry->synced_bytes = 0;
+    atomic_store_explicit(&r->entry->objects, 0, memory_order_relaxed);
+    atomic_store_explicit(&r->entry->state, REGION_SPARE, memory_order_release);
+    return 0;
+}
+
+static void region_file_unlink(struct arena *a, const struct arena_region *r)
+{
+    char name[FOLDER_REGION_NAME_MAX];
+    folder_region_name(r->slot, r->file_sequence, name);
+    unlinkat(a->folder->fd, name, 0);
+}
+
+/* ---- steps: each holds upkeep_mutex, and mutex only to look and to link ---- */
+
+static uint32_t held_max(const struct arena *a)
+{
+    uint32_t needed = a->spares_wanted + 2; /* the current one, and one that can still be reclaimed */
+    uint32_t bound = a->budget_files / 4 + 4;
+    uint32_t room = a->budget_files > needed ? a->budget_files - needed : 0;
+    return bound < room ? bound : room;
+}
+
+static void tear_down(struct arena *a, struct arena_region *r)
+{
+    region_unmap(&r->region);
+    pthread_mutex_lock(&a->mutex);
+    r->is_used = false;
+    a->files--;
+    pthread_mutex_unlock(&a->mutex);
+}
+
+static struct arena_region *take_free_slot(struct arena *a) /* under mutex */
+{
+    for (uint32_t i = 0; i < a->pool_count; i++)
+        if (!a->pool[i].is_used) {
+            a->pool[i].is_used = true;
+            a->files++;
+            return &a->pool[i];
+        }
+    UNREACHABLE();
+}
+
+/* Out of disk space with enough regions to go on: the arena becomes as large as it is. */
+static void on_create_failed(struct arena *a, struct arena_region *r, int error) /* under mutex */
+{
+    r->is_used = false;
+    a->files--;
+    counter_add_shared(&a->io_errors, 1);
+    if ((error == -ENOSPC || error == -EDQUOT) && a->files >= ARENA_REGIONS_MIN) {
+        a->budget_files = a->files;
+        log_warn("arena %s: the disk is full, it goes on with %.0f MiB", a->folder->path,
+                 (double)a->files * (double)a->region_bytes / MIB);
+        return;
+    }
+    if (!a->create_error)
+        log_error("arena %s: a region cannot be created: %s", a->folder->path, strerror(-error));
+    a->create_error = error;
+}
+
+static int create_spare(struct arena *a, struct arena_region *r)
+{
+    int rv = a->superblock->next_sequence == UINT32_MAX
+                 ? -EOVERFLOW
+                 : region_file_create(a, r, a->superblock->next_sequence++);
+    pthread_mutex_lock(&a->mutex);
+    if (rv == 0) {
+        list_push_back(&a->spares, &r->node);
+        a->spare_count++;
+        a->create_error = 0;
+    } else {
+        on_create_failed(a, r, rv);
+        rv = a->create_error;
+    }
+    pthread_mutex_unlock(&a->mutex);
+    return rv < 0 ? rv : 1;
+}
+
+/* The oldest region that may go: nobody writes in it, and nobody reads it once too many are held. */
+static struct arena_region *choose_oldest(struct arena *a) /* under mutex */
+{
+    struct arena_region *r;
+    bool may_hold = a->held_count < held_max(a);
+    LIST_FOR_EACH(r, &a->live, node)
+    {
+        bool is_read = atomic_load_explicit(&r->region.refs, memory_order_relaxed) > 1;
+        if (r != a->current && r->writers == 0 && (may_hold || !is_read))
+            return r;
+    }
+    return NULL;
+}
+
+/* No longer found; those who hold it keep it. */
+static void withdraw(struct arena *a, struct arena_region *r) /* under mutex */
+{
+    list_remove(&r->node);
+    a->live_count--;
+    a->held_count++;
+    atomic_store_explicit(&r->region.sequence, 0, memory_order_release);
+    atomic_store_explicit(&r->entry->state, REGION_FREE, memory_order_release);
+}
+
+static void reclaim(struct arena *a, struct arena_region *r)
+{
+    region_file_unlink(a, r);
+    counter_add_shared(&a->reclaimed, 1);
+    region_unref(&r->region);
+}
+
+void arena_drop(struct arena *a, struct arena_region *r)
+{
+    pthread_mutex_lock(&a->mutex);
+    withdraw(a, r);
+    pthread_mutex_unlock(&a->mutex);
+    reclaim(a, r);
+}
+
+static struct arena_region *take_dead(struct arena *a) /* under mutex */
+{
+    if (list_is_empty(&a->dead))
+        return NULL;
+    struct arena_region *r = LIST_FIRST(&a->dead, struct arena_region, node);
+    list_remove(&r->node);
+    return r;
+}
+
+void arena_tear_down_all(struct arena *a)
+{
+    struct arena_region *r;
+    while ((r = take_dead(a)) != NULL)
+        tear_down(a, r);
+}
+
+/* One thing that makes a spare more likely. 1: done, 0: nothing to do, or a negative errno. */
+static int upkeep_step(struct arena *a, uint32_t spares_wanted)
+{
+    struct arena_region *fresh = NULL, *oldest = NULL;
+    pthread_mutex_lock(&a->mutex);
+    struct arena_region *dead = take_dead(a);
+    if (!dead && a->files < a->budget_files)
+        fresh = take_free_slot(a);
+    else if (!dead && a->spare_count < spares_wanted && (oldest = choose_oldest(a)) != NULL)
+        withdraw(a, oldest);
+    pthread_mutex_unlock(&a->mutex);
+    if (dead)
+        tear_down(a, dead);
+    else if (fresh)
+        return create_spare(a, fresh);
+    else if (oldest)
+        reclaim(a, oldest);
+    return dead || oldest ? 1 : 0;
+}
+
+int arena_make_spare(struct arena *a)
+{
+    int rv = 1;
+    pthread_mutex_lock(&a->upkeep_mutex);
+    while (rv > 0) {
+        pthread_mutex_lock(&a->mutex);
+        bool is_there = a->spare_count > 0;
+        int error = a->create_error;
+        pthread_mutex_unlock(&a->mutex);
+        if (is_there || error)
+            rv = is_there ? 0 : error;
+        else if ((rv = upkeep_step(a, 1)) == 0)
+            rv = -ENOBUFS;
+    }
+    pthread_mutex_unlock(&a->upkeep_mutex);
+    return rv;
+}
+
+static void upkeep_wait(struct arena *a, bool has_failed) /* under mutex */
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += CREATE_RETRY_S;
+    int rv = 0;
+    while (!a->is_woken && !a->is_stopping && rv != ETIMEDOUT)
+        rv = has_failed ? pthread_cond_timedwait(&a->wake, &a->mutex, &until)
+                        : pthread_cond_wait(&a->wake, &a->mutex);
+}
+
+static void *arena_thread(void *argument)
+{
+    struct arena *a = argument;
+    pthread_mutex_lock(&a->mutex);
+    while (!a->is_stopping) {
+        a->is_woken = false;
+        pthread_mutex_unlock(&a->mutex);
+        pthread_mutex_lock(&a->upkeep_mutex);
+        int rv = upkeep_step(a, a->spares_wanted);
+        pthread_mutex_unlock(&a->upkeep_mutex);
+        pthread_mutex_lock(&a->mutex);
+        if (rv <= 0)
+            upkeep_wait(a, rv < 0);
+    }
+    pthread_mutex_unlock(&a->mutex);
+    return NULL;
+}
+
+/* Signals are for others: the thread blocks them all. */
+int arena_thread_start(struct arena *a)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int rv = -pthread_create(&a->thread, NULL, arena_thread, a);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    a->thread_runs = rv == 0;
+    return rv;
+}
+
+void arena_thread_stop(struct arena *a)
+{
+    if (!a->thread_runs)
+        return;
+    pthread_mutex_lock(&a->mutex);
+    a->is_stopping = true;
+    arena_wake(a);
+    pthread_mutex_unlock(&a->mutex);
+    pthread_join(a->thread, NULL);
+    a->thread_runs = false;
+}
