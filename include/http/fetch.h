@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One upstream request and its response over a pool of kept-alive connections, whatever the version of HTTP. Used on
- * one loop. A request that failed on a reused connection before any byte of the response arrived is sent once again on a
- * fresh one (RFC 9112 section 9.3.1).
+ * One upstream request and its response over a pool of kept-alive connections, whatever the version of HTTP.
+ * Used on one loop. A GET, HEAD or OPTIONS that failed on a reused connection before any byte of the response
+ * arrived is sent once again on a fresh one (RFC 9112 section 9.3.1).
  *
  *   fetch_start -> on_head (final head, 1xx are skipped) -> on_body ... -> on_done(FETCH_OK)
  *              \-> on_done(reason) at any point
@@ -17,20 +17,20 @@
 #include "io/tls.h"
 
 /* How a fetch ended: word, and the status that a gateway answers with (RFC 9110 section 15.6). */
-#define FETCH_RESULTS(F)                                                                                     \
-    F(OK, "ok", 200)                                                                                         \
-    F(RESOLVE_FAILED, "origin_name_not_resolved", 502)                                                       \
-    F(CONNECT_REFUSED, "origin_connect_refused", 502)                                                        \
-    F(CONNECT_FAILED, "origin_connect_failed", 502)                                                          \
-    F(CONNECT_TIMEOUT, "origin_connect_timeout", 504)                                                        \
-    F(TLS_FAILED, "origin_tls_failed", 502)                                                                  \
-    F(FIRST_BYTE_TIMEOUT, "origin_first_byte_timeout", 504)                                                  \
-    F(IDLE_TIMEOUT, "origin_idle_timeout", 504)                                                              \
-    F(CLOSED_BEFORE_HEAD, "origin_closed_before_response", 502)                                              \
-    F(BAD_RESPONSE, "origin_bad_response", 502)                                                              \
-    F(HEAD_TOO_LARGE, "origin_head_too_large", 502)                                                          \
-    F(TRUNCATED, "origin_body_truncated", 502)                                                               \
-    F(OVERLOADED, "origin_connections_exhausted", 503)                                                       \
+#define FETCH_RESULTS(F)                                        \
+    F(OK, "ok", 200)                                            \
+    F(RESOLVE_FAILED, "origin_name_not_resolved", 502)          \
+    F(CONNECT_REFUSED, "origin_connect_refused", 502)           \
+    F(CONNECT_FAILED, "origin_connect_failed", 502)             \
+    F(CONNECT_TIMEOUT, "origin_connect_timeout", 504)           \
+    F(TLS_FAILED, "origin_tls_failed", 502)                     \
+    F(FIRST_BYTE_TIMEOUT, "origin_first_byte_timeout", 504)     \
+    F(IDLE_TIMEOUT, "origin_idle_timeout", 504)                 \
+    F(CLOSED_BEFORE_HEAD, "origin_closed_before_response", 502) \
+    F(BAD_RESPONSE, "origin_bad_response", 502)                 \
+    F(HEAD_TOO_LARGE, "origin_head_too_large", 502)             \
+    F(TRUNCATED, "origin_body_truncated", 502)                  \
+    F(OVERLOADED, "origin_connections_exhausted", 503)          \
     F(NO_MEMORY, "out_of_memory", 503)
 
 enum fetch_result {
@@ -52,14 +52,16 @@ struct fetch_pool_options {
     size_t head_size_max;
 };
 
-struct fetch_target {            /* where to; equal targets share connections */
-    const char *host;            /* name or IP literal, without brackets */
+struct fetch_target { /* where to; equal targets share connections */
+    const char *host; /* name or IP literal, without brackets */
     uint16_t port;
-    struct tls_client *tls;      /* NULL: plain */
+    struct tls_client *tls; /* NULL: plain */
 };
 
 struct fetch_timeouts {
-    uint64_t connect_ms, first_byte_ms, idle_ms;
+    uint64_t connect_ms; /* in line for a connection (FETCH_OVERLOADED); then again to resolve and connect */
+    uint64_t first_byte_ms; /* from the connection to the whole final head */
+    uint64_t idle_ms;       /* without a byte of the body */
 };
 
 struct fetch_events {
@@ -75,18 +77,23 @@ struct fetch_stats {
     counter_t results[FETCH_RESULT_COUNT];
 };
 
-int fetch_pool_new(struct loop *l, struct resolver *resolver, const struct fetch_pool_options *options, struct fetch_pool **ret_pool);
-void fetch_pool_free(struct fetch_pool *p); /* cancels what runs */
+int fetch_pool_new(struct loop *l, struct resolver *resolver, const struct fetch_pool_options *options,
+                   struct fetch_pool **ret_pool);
+void fetch_pool_free(struct fetch_pool *p); /* cancels what runs; not from inside a callback of a fetch */
 const struct fetch_stats *fetch_pool_stats(const struct fetch_pool *p);
 
-/* `head`: the request line and fields, complete, ending with the empty line; copied. HEAD requests say so with
- * `is_head`, as their responses have no body. Negative errno: nothing was started. */
-int fetch_start(struct fetch_pool *p, const struct fetch_target *target, const struct fetch_timeouts *timeouts,
-                struct slice head, bool is_head, const struct fetch_events *events, void *user, struct fetch **ret_fetch);
-void fetch_cancel(struct fetch *f); /* also from inside its callbacks, but for on_done; closes its connection */
+/* `head`: the request line and fields, complete, ending with the empty line; copied. HEAD requests say so
+ * with `is_head`, as their responses have no body. Negative errno: nothing was started. */
+int fetch_start(struct fetch_pool *p, const struct fetch_target *target,
+                const struct fetch_timeouts *timeouts, struct slice head, bool is_head,
+                const struct fetch_events *events, void *user, struct fetch **ret_fetch);
+
+/* Also from inside its callbacks, but for on_done. Closes its connection. */
+void fetch_cancel(struct fetch *f);
 void *fetch_user(const struct fetch *f);
 
-/* Back-pressure: while paused no body is read and no idle deadline runs. */
+/* Back-pressure: while paused no body is read and no idle deadline runs. What had been read already (256 KiB
+ * at most) is still handed out. */
 void fetch_pause(struct fetch *f, bool pause);
 
 /* Bytes received for it so far: head, framing and body. */
