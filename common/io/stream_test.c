@@ -33,7 +33,8 @@ struct end {
     unsigned open_count, readable_count, writable_count;
     char *received;
     size_t received_size, received_max;
-    ssize_t read_result; /* the last that was no data and not -EAGAIN, or NOTHING_YET */
+    ssize_t first_read_result; /* that was no data and not -EAGAIN, or NOTHING_YET */
+    ssize_t read_result;       /* the last of those */
     ssize_t write_result;
     struct span span; /* what is left to send */
 };
@@ -71,8 +72,11 @@ static void read_all(struct end *e)
             break;
         e->received_size += (size_t)n;
     }
-    if (n != -EAGAIN)
-        e->read_result = n;
+    if (n == -EAGAIN)
+        return;
+    e->read_result = n;
+    if (e->first_read_result == NOTHING_YET)
+        e->first_read_result = n;
 }
 
 static void on_readable(void *user)
@@ -131,7 +135,7 @@ static void end_init(struct world *w, struct end *e)
 {
     e->world = w;
     e->open_status = NOTHING_YET;
-    e->read_result = NOTHING_YET;
+    e->read_result = e->first_read_result = NOTHING_YET;
     e->received_max = FILE_SIZE + 100000;
     e->received = malloc(e->received_max);
     assert_non_null(e->received);
@@ -501,7 +505,8 @@ static void test_answer_after_the_peer_has_ended(void **state)
     assert_int_equal(w->client.read_result, 0);
 }
 
-/* A browser that goes away without close_notify. */
+/* A browser that goes away without close_notify, and before it has read the session tickets: its system
+ * follows the end with a reset. */
 static void test_client_closes(void **state)
 {
     struct world *w = *state;
@@ -510,7 +515,7 @@ static void test_client_closes(void **state)
     w->server.readable = stop_at_end;
     run(w);
     assert_received(&w->server, "bye");
-    assert_int_equal(w->server.read_result, 0);
+    assert_int_equal(w->server.first_read_result, 0);
 }
 
 static void fill_and_close(struct end *e)

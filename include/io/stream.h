@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A connection as a stream of bytes: TCP or TLS over it (kTLS later), and nothing more. It hides non-blocking sockets,
- * handshakes, partial writes and sendfile. Reads and writes never block: they answer -EAGAIN, and the owner is told
- * when to go on.
+ * A connection as a stream of bytes: TCP or TLS over it (kTLS later), and nothing more. It hides non-blocking
+ * sockets, handshakes, partial writes and sendfile. Reads and writes never block: they answer -EAGAIN, and
+ * the owner is told when to go on.
  *
- *   connecting/handshaking --on_open--> open --(error, or the peer ended)--> read and write say so --stream_close--> gone
+ *   connecting/handshaking --on_open--> open --(error, or the peer ended)--> read and write say so
+ * --stream_close--> gone
  *
  * The owner closes the stream in every case; after stream_close nothing is called and the pointer is gone.
  * Callbacks may close their own stream.
@@ -22,41 +23,55 @@
 struct stream;
 
 struct stream_events {
-    void (*on_open)(void *user, int status); /* once: 0, or a negative errno (-ECONNREFUSED, -EPROTO for a handshake) */
-    void (*on_readable)(void *user);         /* while reading is wanted (stream_want_read) */
-    void (*on_writable)(void *user);         /* once after a write answered -EAGAIN or was partial */
+    void (*on_open)(void *user,
+                    int status); /* once: 0, or a negative errno (-ECONNREFUSED, -EPROTO for a handshake) */
+
+    /* While reading is wanted (stream_want_read). When it is not: once when the peer ends its side (which may
+     * only be a half-close: its owner reads 0, and decides), and once when the connection breaks (a read then
+     * says so). After a read has answered 0 it comes only for a break. */
+    void (*on_readable)(void *user);
+    void (*on_writable)(void *user); /* once after a write answered -EAGAIN or was partial */
 };
 
 /* Bytes that stand in a file, and in memory too when it is mapped. */
 struct span {
-    int fd;           /* -1: in memory only */
+    int fd; /* -1: in memory only */
     uint64_t offset_bytes;
     const char *data; /* the same bytes in memory; NULL: in the file only */
     size_t size;
 };
 
-/* Takes an accepted, non-blocking socket. tls NULL: plain, and on_open is called at the end of this turn of the loop. */
-int stream_accept(struct loop *l, int fd, struct tls_server *tls, const struct stream_events *events, void *user,
-                  struct stream **ret_stream);
+/* Takes an accepted, non-blocking socket; it is closed also on failure. tls NULL: plain, and on_open is
+ * called at the end of this turn of the loop. */
+int stream_accept(struct loop *l, int fd, struct tls_server *tls, const struct stream_events *events,
+                  void *user, struct stream **ret_stream);
 
-/* Connects. tls NULL: plain; else `server_name` is sent as SNI and verified. No deadline of its own: the owner has one. */
+/* Connects. tls NULL: plain; else `server_name` is verified, and sent as SNI unless it is an IP literal
+ * (without brackets). No deadline of its own: the owner has one. on_open is never called from inside, and
+ * tells all that the network says. */
 int stream_connect(struct loop *l, const struct addr *to, struct tls_client *tls, const char *server_name,
                    const struct stream_events *events, void *user, struct stream **ret_stream);
-void stream_close(struct stream *s); /* at once; NULL is fine */
+
+/* At once; NULL is fine. What writes have taken still goes out, for a bounded time. */
+void stream_close(struct stream *s);
 void stream_reset(struct stream *s); /* closes with a TCP reset: the peer sees an abort, never an end */
 
-/* > 0 bytes; 0 the peer has ended; -EAGAIN; other negative: broken. */
+/* > 0 bytes; 0 the peer has ended; -EAGAIN; other negative: broken. A stream_connect with TLS takes an end
+ * without close_notify for -ECONNRESET, as what came may have been cut short. */
 ssize_t stream_read(struct stream *s, void *data, size_t size);
 void stream_want_read(struct stream *s, bool want); /* true at first */
 
-/* Bytes taken (maybe fewer than given), -EAGAIN, or another negative: broken (-EPIPE, -ECONNRESET). `more`: more follows
- * at once, so a packet need not go out yet. */
+/* Bytes taken (maybe fewer than given), -EAGAIN, or another negative: broken (-EPIPE, -ECONNRESET). `more`:
+ * more follows at once, so a packet need not go out yet. */
 ssize_t stream_writev(struct stream *s, const struct iovec *parts, int count, bool more);
 
-/* Sends from the file without copying where it can (sendfile), from the map where it must (TLS). -EIO: the file ended
- * before the span did. */
+/* Sends from the file without copying where it can (sendfile), from the map where it must (TLS). Takes a
+ * bounded part at once, so that a fast peer does not hold up the others: go on until -EAGAIN, or wait for
+ * on_writable. -EIO: the file ended before the span did. */
 ssize_t stream_send_span(struct stream *s, const struct span *span, bool more);
-int stream_shutdown(struct stream *s); /* no more writes: FIN, after close_notify on TLS */
+
+/* No more writes: FIN, after close_notify on TLS, behind all that was taken. */
+int stream_shutdown(struct stream *s);
 
 /* The kernel's pace for what is sent from now on; 0: none. */
 void stream_set_pace(struct stream *s, uint64_t rate_bytes_per_s);
@@ -66,11 +81,14 @@ void stream_local(const struct stream *s, struct addr *ret_addr);
 bool stream_is_tls(const struct stream *s);
 const char *stream_server_name(const struct stream *s); /* the SNI a client sent, "" for none */
 
-/* A listening socket with SO_REUSEPORT, so that each worker has its own and the kernel spreads connections. */
+/* A listening socket with SO_REUSEPORT, so that each worker has its own and the kernel spreads connections.
+ */
 struct listener;
 typedef void listener_fn(void *user, int fd, const struct addr *peer); /* the fd is the callee's */
-int listener_open(struct loop *l, const struct addr *address, listener_fn *fn, void *user, struct listener **ret_listener);
+int listener_open(struct loop *l, const struct addr *address, listener_fn *fn, void *user,
+                  struct listener **ret_listener);
 void listener_close(struct listener *listener); /* NULL is fine */
-void listener_address(const struct listener *listener, struct addr *ret_addr); /* with the port the system chose */
+void listener_address(const struct listener *listener,
+                      struct addr *ret_addr); /* with the port the system chose */
 
 #endif
