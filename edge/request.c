@@ -766,43 +766,51 @@ static struct slice if_range_of(struct request *r)
     return reply_stored_get(stored.fields, "last-modified");
 }
 
-/* The slice in which `position` stands: from the store, or from a flight of its own. */
+/* The slice in which `position` stands, from a flight of its own (or the store, if it got there meanwhile).
+ */
+static enum flight_state fetch_slice(struct request *r, const struct store_key *slice_key)
+{
+    struct flight *flight;
+    struct flight_want want = {
+        .key = &r->key,
+        .first_bytes = r->position_bytes,
+        .limit_bytes = r->end_bytes,
+        .ranged = true,
+        .representation = r->representation,
+        .now_ms = loop_wall_ms(r->env->loop),
+    };
+    flight_leave(&r->reader);
+    switch (flight_join(r->env->flights, &want, slice_key, &r->reader, r->env->worker, &flight, &r->object)) {
+    case FLIGHT_STORED: break;
+    case FLIGHT_NO_MEMORY: return FLIGHT_FAILED;
+    case FLIGHT_FOLLOWING: r->byte_cause = CAUSE_COALESCED; break;
+    case FLIGHT_LEADING:
+        r->byte_cause = CAUSE_MISS;
+        lead(r, flight, CAUSE_MISS, if_range_of(r));
+        break;
+    }
+    return FLIGHT_BYTES;
+}
+
+/* The flight, if any, has not this place. A reader that only fell behind stays joined while it reads from the
+ * store: else the fill would look as if nobody wanted it. */
 static enum flight_state find_slice(struct request *r)
 {
     uint64_t slice = flight_table_slice_bytes(r->env->flights), index = r->position_bytes / slice;
-    struct flight *flight;
+    enum flight_state state = FLIGHT_BYTES;
     struct store_key key;
     struct buf text;
-    enum flight_state state = FLIGHT_BYTES;
     store_release(&r->object);
+    store_release(&r->reader.held);
     if (r->total_bytes == FLIGHT_SIZE_UNKNOWN || r->total_bytes <= slice || !r->representation)
         return FLIGHT_FAILED; /* no object of slices: what the flight let go of is gone */
     buf_init(&text, STORE_KEY_TEXT_MAX + 64);
-    if (!flight_slice_key(r->env->flights, r->key.text, r->representation, index, &text, &key)) {
-        buf_fini(&text);
-        return FLIGHT_FAILED;
-    }
     r->object_start_bytes = index * slice;
     r->byte_cause = CAUSE_HIT;
-    if (!store_lookup(r->env->store, &key, &r->object)) {
-        struct flight_want want = {
-            .key = &r->key,
-            .first_bytes = r->position_bytes,
-            .limit_bytes = r->end_bytes,
-            .ranged = true,
-            .representation = r->representation,
-            .now_ms = loop_wall_ms(r->env->loop),
-        };
-        switch (flight_join(r->env->flights, &want, &key, &r->reader, r->env->worker, &flight, &r->object)) {
-        case FLIGHT_STORED: break;
-        case FLIGHT_NO_MEMORY: state = FLIGHT_FAILED; break;
-        case FLIGHT_FOLLOWING: r->byte_cause = CAUSE_COALESCED; break;
-        case FLIGHT_LEADING:
-            r->byte_cause = CAUSE_MISS;
-            lead(r, flight, CAUSE_MISS, if_range_of(r));
-            break;
-        }
-    }
+    if (!flight_slice_key(r->env->flights, r->key.text, r->representation, index, &text, &key))
+        state = FLIGHT_FAILED;
+    else if (!store_lookup(r->env->store, &key, &r->object))
+        state = fetch_slice(r, &key);
     buf_fini(&text);
     return state;
 }
@@ -831,7 +839,6 @@ static enum flight_state next_span(struct request *r, struct span *ret_span)
             enum flight_state state = flight_look(&r->reader, r->position_bytes, r->representation, ret_span);
             if (state != FLIGHT_ELSEWHERE)
                 return state;
-            flight_leave(&r->reader);
         }
         enum flight_state state = find_slice(r);
         if (state != FLIGHT_BYTES)
