@@ -23,8 +23,8 @@
 struct stream;
 
 struct stream_events {
-    void (*on_open)(void *user,
-                    int status); /* once: 0, or a negative errno (-ECONNREFUSED, -EPROTO for a handshake) */
+    /* Once: 0, or a negative errno (-ECONNREFUSED, -EPROTO for a handshake). */
+    void (*on_open)(void *user, int status);
 
     /* While reading is wanted (stream_want_read). When it is not: once when the peer ends its side (which may
      * only be a half-close: its owner reads 0, and decides), and once when the connection breaks (a read then
@@ -81,14 +81,14 @@ void stream_local(const struct stream *s, struct addr *ret_addr);
 bool stream_is_tls(const struct stream *s);
 const char *stream_server_name(const struct stream *s); /* the SNI a client sent, "" for none */
 
-/* A listening socket with SO_REUSEPORT, so that each worker has its own and the kernel spreads connections.
- */
+/* A listening socket with SO_REUSEPORT: each worker has its own, and the kernel spreads connections. */
 struct listener;
 typedef void listener_fn(void *user, int fd, const struct addr *peer); /* the fd is the callee's */
 int listener_open(struct loop *l, const struct addr *address, listener_fn *fn, void *user,
                   struct listener **ret_listener);
 void listener_close(struct listener *listener); /* NULL is fine */
-void listener_address(const struct listener *listener,
-                      struct addr *ret_addr); /* with the port the system chose */
+
+/* With the port that the system chose. */
+void listener_address(const struct listener *listener, struct addr *ret_addr);
 
 #endif

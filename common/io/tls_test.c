@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * TLS as others see it: a server stream against OpenSSL's own client, which blocks in a thread, and a client
+ * stream against a server stream.
+ */
+#include "io/tls.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "certificate_test.h"
+#include "io/stream.h"
+
+#define NOTHING_YET 1
+
+/* What an OpenSSL client wants, and what it got. */
+struct visitor {
+    struct world *world;
+    const char *server_name; /* NULL: none */
+    int version_max;         /* 0: any */
+    const char *protocols;   /* ALPN, or NULL */
+    bool key_update;
+    SSL_SESSION *session; /* to resume; replaced by the new one */
+
+    bool connected;
+    bool echoed;
+    bool reused;
+    int error; /* the reason of the first OpenSSL error */
+    char certificate[100], protocol[32], cipher[64];
+};
+
+struct side {
+    struct world *world;
+    struct stream *stream;
+    int open_status;
+};
+
+struct world {
+    struct loop *loop;
+    struct listener *listener;
+    struct test_certificate a, b; /* "DNS:a.example,IP:127.0.0.1" and "DNS:b.example" */
+    struct tls_server *server;
+    struct side accepted, connecting;
+    struct timer watchdog;
+    char chosen_name[100];
+    char chosen_ip[ADDR_TEXT_MAX];
+    unsigned choose_count;
+    bool stop_when_accepted;
+};
+
+static int choose(void *user, struct slice name, const char *local_ip)
+{
+    struct world *w = user;
+
+    w->choose_count++;
+    snprintf(w->chosen_name, sizeof(w->chosen_name), "%.*s", name.data ? (int)name.size : 6,
+             name.data ? name.data : "(none)");
+    snprintf(w->chosen_ip, sizeof(w->chosen_ip), "%s", local_ip);
+    if (!name.data || slice_equal(name, SLICE_LITERAL("a.example")))
+        return 0;
+    return slice_equal(name, SLICE_LITERAL("b.example")) ? 1 : -1;
+}
+
+static void on_open(void *user, int status)
+{
+    struct side *s = user;
+
+    assert_int_equal(s->open_status, NOTHING_YET);
+    s->open_status = status;
+    if (s == &s->world->connecting || s->world->stop_when_accepted)
+        loop_stop(s->world->loop);
+}
+
+static void on_readable(void *user) /* echoes */
+{
+    struct side *s = user;
+    char data[1000];
+    ssize_t n = stream_read(s->stream, data, sizeof(data));
+
+    if (n > 0)
+        assert_int_equal(stream_writev(s->stream, &(struct iovec){data, (size_t)n}, 1, false), n);
+}
+
+static const struct stream_events events = {.on_open = on_open, .on_readable = on_readable};
+
+static void on_connection(void *user, int fd, const struct addr *peer)
+{
+    struct world *w = user;
+
+    (void)peer;
+    stream_close(w->accepted.stream); /* the visitor before this one */
+    w->accepted.open_status = NOTHING_YET;
+    assert_int_equal(stream_accept(w->loop, fd, w->server, &events, &w->accepted, &w->accepted.stream), 0);
+}
+
+static void on_watchdog(struct timer *t)
+{
+    (void)t;
+    fail_msg("the test hangs");
+}
+
+static int set_up(void **state)
+{
+    struct world *w = calloc(1, sizeof(*w));
+    struct addr address;
+    struct buf error;
+
+    assert_non_null(w);
+    buf_init(&error, 1000);
+    test_certificate_make(&w->a, "DNS:a.example,IP:127.0.0.1");
+    test_certificate_make(&w->b, "DNS:b.example");
+    assert_int_equal(tls_server_new((struct tls_certificate[]){{w->a.certificate_path, w->a.key_path},
+                                                               {w->b.certificate_path, w->b.key_path}},
+                                    2, choose, w, &error, &w->server),
+                     0);
+    buf_fini(&error);
+    w->accepted = w->connecting = (struct side){.world = w, .open_status = NOTHING_YET};
+    assert_int_equal(loop_new(&w->loop), 0);
+    assert_int_equal(addr_parse(slice_of("127.0.0.1:0"), &address), 0);
+    assert_int_equal(listener_open(w->loop, &address, on_connection, w, &w->listener), 0);
+    timer_init(&w->watchdog, on_watchdog);
+    timer_start(w->loop, &w->watchdog, 30000);
+    *state = w;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct world *w = *state;
+
+    tls_server_unref(w->server); /* its sessions hold it */
+    stream_close(w->accepted.stream);
+    stream_close(w->connecting.stream);
+    listener_close(w->listener);
+    loop_free(w->loop);
+    test_certificate_remove(&w->a);
+    test_certificate_remove(&w->b);
+    free(w);
+    return 0;
+}
+
+/* --- OpenSSL's client
+ * -------------------------------------------------------------------------------------------- */
+
+static int connect_socket(const struct world *w)
+{
+    struct sockaddr_storage sa;
+    struct addr address;
+    socklen_t size;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    listener_address(w->listener, &address);
+    size = addr_to_sockaddr(&address, &sa);
+    REQUIRE(fd >= 0 && connect(fd, (struct sockaddr *)&sa, size) == 0);
+    return fd;
+}
+
+static void note_connection(struct visitor *v, SSL *ssl)
+{
+    const unsigned char *protocol;
+    unsigned size;
+
+    X509_NAME_get_text_by_NID(X509_get_subject_name(SSL_get0_peer_certificate(ssl)), NID_commonName,
+                              v->certificate, sizeof(v->certificate));
+    SSL_get0_alpn_selected(ssl, &protocol, &size);
+    snprintf(v->protocol, sizeof(v->protocol), "%.*s", (int)size, (const char *)protocol);
+    snprintf(v->cipher, sizeof(v->cipher), "%s", SSL_get_cipher_name(ssl));
+    v->reused = SSL_session_reused(ssl);
+}
+
+static void converse(struct visitor *v, SSL *ssl)
+{
+    char answer[8];
+
+    if (v->key_update)
+        REQUIRE(SSL_key_update(ssl, SSL_KEY_UPDATE_REQUESTED) == 1);
+    v->echoed = SSL_write(ssl, "echo me", 7) == 7 && SSL_read(ssl, answer, sizeof(answer)) == 7 &&
+                memcmp(answer, "echo me", 7) == 0;
+}
+
+static void *visit(void *user)
+{
+    struct visitor *v = user;
+    SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+    SSL *ssl;
+    int fd = connect_socket(v->world);
+
+    SSL_CTX_set_security_level(context, 0); /* so that old versions are offered at all */
+    SSL_CTX_set_max_proto_version(context, v->version_max);
+    ssl = SSL_new(context);
+    SSL_set_fd(ssl, fd);
+    if (v->server_name)
+        SSL_set_tlsext_host_name(ssl, v->server_name);
+    if (v->protocols)
+        SSL_set_alpn_protos(ssl, (const unsigned char *)v->protocols, (unsigned)strlen(v->protocols));
+    if (v->session)
+        SSL_set_session(ssl, v->session);
+    ERR_clear_error();
+    v->connected = SSL_connect(ssl) == 1;
+    if (v->connected) {
+        note_connection(v, ssl);
+        converse(v, ssl);
+        SSL_SESSION_free(v->session);
+        v->session = SSL_get1_session(ssl);
+        SSL_shutdown(ssl); /* else the session may not be used again */
+    }
+    v->error = ERR_GET_REASON(ERR_peek_error());
+    SSL_free(ssl);
+    SSL_CTX_free(context);
+    close(fd);
+    loop_stop(v->world->loop);
+    return NULL;
+}
+
+static void run_visitor(struct world *w, struct visitor *v)
+{
+    pthread_t thread;
+
+    v->world = w;
+    assert_int_equal(pthread_create(&thread, NULL, visit, v), 0);
+    loop_run(w->loop);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+static void test_certificate_by_name(void **state)
+{
+    struct world *w = *state;
+    struct visitor a = {.server_name = "a.example"}, b = {.server_name = "B.Example"}, none = {0};
+
+    run_visitor(w, &a);
+    assert_true(a.connected && a.echoed);
+    assert_string_equal(a.certificate, "DNS:a.example,IP:127.0.0.1");
+    assert_string_equal(stream_server_name(w->accepted.stream), "a.example");
+    assert_string_equal(w->chosen_ip, "127.0.0.1");
+    run_visitor(w, &b);
+    assert_true(b.connected && b.echoed);
+    assert_string_equal(b.certificate, "DNS:b.example");
+    assert_string_equal(w->chosen_name, "b.example");
+    run_visitor(w, &none);
+    assert_true(none.connected && none.echoed);
+    assert_string_equal(w->chosen_name, "(none)");
+    assert_string_equal(stream_server_name(w->accepted.stream), "");
+    SSL_SESSION_free(a.session);
+    SSL_SESSION_free(b.session);
+    SSL_SESSION_free(none.session);
+}
+
+static void test_unknown_name_is_refused(void **state)
+{
+    struct world *w = *state;
+    static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+
+    for (size_t i = 0; i < ARRAY_COUNT(versions); i++) {
+        struct visitor v = {.server_name = "c.example", .version_max = versions[i]};
+
+        run_visitor(w, &v);
+        assert_false(v.connected);
+        assert_int_equal(v.error, SSL_R_TLSV1_UNRECOGNIZED_NAME);
+        assert_int_equal(w->accepted.open_status, -EPROTO);
+    }
+}
+
+static void test_versions(void **state)
+{
+    struct world *w = *state;
+    struct visitor old = {.server_name = "a.example", .version_max = TLS1_1_VERSION},
+                   good = {.server_name = "a.example", .version_max = TLS1_2_VERSION},
+                   best = {.server_name = "a.example"};
+
+    run_visitor(w, &old);
+    assert_false(old.connected);
+    assert_int_equal(old.error, SSL_R_TLSV1_ALERT_PROTOCOL_VERSION);
+    run_visitor(w, &good);
+    assert_true(good.echoed);
+    assert_string_equal(good.cipher, "ECDHE-ECDSA-AES128-GCM-SHA256");
+    run_visitor(w, &best);
+    assert_true(best.echoed);
+    assert_string_equal(best.cipher, "TLS_AES_128_GCM_SHA256");
+    SSL_SESSION_free(good.session);
+    SSL_SESSION_free(best.session);
+}
+
+static void test_protocol_by_alpn(void **state)
+{
+    static const struct {
+        const char *offered, *agreed;
+    } cases[] = {
+        {NULL, ""}, {"\x08http/1.1", "http/1.1"}, {"\x02h2\x08http/1.1", "http/1.1"}, {"\x02h2", ""}};
+    struct world *w = *state;
+
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct visitor v = {.server_name = "b.example", .protocols = cases[i].offered};
+
+        run_visitor(w, &v);
+        assert_true(v.connected && v.echoed);
+        assert_string_equal(v.protocol, cases[i].agreed);
+        SSL_SESSION_free(v.session);
+    }
+}
+
+static void test_session_is_resumed(void **state)
+{
+    static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+    struct world *w = *state;
+
+    for (size_t i = 0; i < ARRAY_COUNT(versions); i++) {
+        struct visitor v = {.server_name = "b.example", .version_max = versions[i]};
+
+        run_visitor(w, &v);
+        assert_true(v.echoed);
+        assert_false(v.reused);
+        run_visitor(w, &v);
+        assert_true(v.echoed);
+        assert_true(v.reused);
+        assert_string_equal(stream_server_name(w->accepted.stream), "b.example");
+        SSL_SESSION_free(v.session);
+    }
+}
+
+static void test_key_update(void **state)
+{
+    struct world *w = *state;
+    struct visitor v = {.server_name = "a.example", .key_update = true};
+
+    run_visitor(w, &v);
+    assert_true(v.connected && v.echoed);
+    SSL_SESSION_free(v.session);
+}
+
+/* --- what is no TLS
+ * ---------------------------------------------------------------------------------------------- */
+
+static void accept_and_stop(struct world *w)
+{
+    w->stop_when_accepted = true;
+    loop_run(w->loop);
+}
+
+static void test_garbage(void **state)
+{
+    struct world *w = *state;
+    int fd = connect_socket(w);
+
+    assert_int_equal(write(fd, "GET / HTTP/1.1\r\n\r\n", 18), 18);
+    accept_and_stop(w);
+    assert_int_equal(w->accepted.open_status, -EPROTO);
+    close(fd);
+}
+
+static void test_end_within_the_handshake(void **state)
+{
+    struct world *w = *state;
+    int fd = connect_socket(w);
+
+    assert_int_equal(write(fd, "\x16\x03\x01", 3), 3);
+    close(fd);
+    accept_and_stop(w);
+    assert_int_equal(w->accepted.open_status, -ECONNRESET);
+}
+
+/* --- our client
+ * -------------------------------------------------------------------------------------------------- */
+
+static int connect_as(struct world *w, const struct test_certificate *authority, bool verify,
+                      const char *name)
+{
+    struct tls_client *client;
+    struct addr address;
+    struct buf error;
+
+    buf_init(&error, 1000);
+    assert_int_equal(tls_client_new(authority->certificate_path, verify, &error, &client), 0);
+    buf_fini(&error);
+    listener_address(w->listener, &address);
+    w->connecting.open_status = NOTHING_YET;
+    assert_int_equal(
+        stream_connect(w->loop, &address, client, name, &events, &w->connecting, &w->connecting.stream), 0);
+    tls_client_free(client); /* the connection does not need it any more */
+    loop_run(w->loop);
+    stream_close(w->connecting.stream);
+    w->connecting.stream = NULL;
+    return w->connecting.open_status;
+}
+
+static void test_client_verifies_name_and_authority(void **state)
+{
+    struct world *w = *state;
+
+    assert_int_equal(connect_as(w, &w->a, true, "a.example"), 0);
+    assert_int_equal(connect_as(w, &w->a, true, "a.example."), 0);
+    assert_string_equal(w->chosen_name, "a.example");
+    assert_int_equal(connect_as(w, &w->b, true, "b.example"), 0);
+    assert_int_equal(connect_as(w, &w->b, true, "a.example"), -EPROTO); /* a's certificate, not signed by b */
+    assert_int_equal(connect_as(w, &w->a, true, "127.0.0.1"), 0);
+    assert_string_equal(w->chosen_name, "(none)");
+    assert_int_equal(connect_as(w, &w->a, true, "127.0.0.2"), -EPROTO);
+    assert_int_equal(connect_as(w, &w->a, true, "::1"), -EPROTO);
+    assert_int_equal(connect_as(w, &w->a, false, "b.example"), 0);
+    assert_int_equal(connect_as(w, &w->a, false, NULL), 0);
+}
+
+static void test_client_refused_for_its_name(void **state)
+{
+    struct world *w = *state;
+
+    assert_int_equal(connect_as(w, &w->a, true, "c.example"), -EPROTO);
+}
+
+static void test_client_does_not_verify_nothing(void **state)
+{
+    struct world *w = *state;
+    struct stream *stream;
+    struct tls_client *client;
+    struct addr address;
+    struct buf error;
+
+    buf_init(&error, 1000);
+    assert_int_equal(tls_client_new(w->a.certificate_path, true, &error, &client), 0);
+    buf_fini(&error);
+    listener_address(w->listener, &address);
+    assert_true(stream_connect(w->loop, &address, client, "", &events, &w->connecting, &stream) < 0);
+    assert_true(stream_connect(w->loop, &address, client, NULL, &events, &w->connecting, &stream) < 0);
+    tls_client_free(client);
+}
+
+/* --- settings
+ * ---------------------------------------------------------------------------------------------------- */
+
+static void assert_refused(struct world *w, const char *certificate_path, const char *key_path,
+                           const char *named)
+{
+    struct tls_server *server = NULL;
+    struct buf error;
+
+    buf_init(&error, 1000);
+    assert_true(tls_server_new(&(struct tls_certificate){certificate_path, key_path}, 1, choose, w, &error,
+                               &server) < 0);
+    assert_null(server);
+    buf_append_char(&error, '\0');
+    if (!strstr(error.data, named))
+        fail_msg("\"%s\" does not name %s", error.data, named);
+    buf_fini(&error);
+}
+
+static void test_bad_files_are_named(void **state)
+{
+    struct world *w = *state;
+    struct tls_client *client = NULL;
+    struct buf error;
+
+    assert_refused(w, "/nowhere/certificate.pem", w->a.key_path, "/nowhere/certificate.pem: No such file");
+    assert_refused(w, w->a.certificate_path, "/nowhere/key.pem", "/nowhere/key.pem");
+    assert_refused(w, w->a.key_path, w->a.key_path, w->a.key_path);
+    assert_refused(w, w->a.certificate_path, w->b.key_path, w->b.key_path);
+    buf_init(&error, 1000);
+    assert_true(tls_client_new("/nowhere/ca.pem", true, &error, &client) < 0);
+    assert_non_null(memmem(error.data, error.size, "/nowhere/ca.pem", 15));
+    buf_clear(&error);
+    assert_int_equal(tls_client_new(NULL, true, &error, &client), 0);
+    tls_client_free(client);
+    tls_client_free(NULL);
+    tls_server_unref(NULL);
+    buf_fini(&error);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_certificate_by_name),
+        TEST(test_unknown_name_is_refused),
+        TEST(test_versions),
+        TEST(test_protocol_by_alpn),
+        TEST(test_session_is_resumed),
+        TEST(test_key_update),
+        TEST(test_garbage),
+        TEST(test_end_within_the_handshake),
+        TEST(test_client_verifies_name_and_authority),
+        TEST(test_client_refused_for_its_name),
+        TEST(test_client_does_not_verify_nothing),
+        TEST(test_bad_files_are_named),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
