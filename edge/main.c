@@ -10,6 +10,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "admin/admin.h"
+#include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
 #include "worker.h"
@@ -35,6 +37,10 @@ struct edge {
     struct mailbox **mailboxes;
     struct ledger **ledgers;
     struct flight_table *flights;
+    struct admin *admin;
+    const char **site_names;
+    const struct http_server_stats **server_stats;
+    const struct fetch_stats **fetch_stats;
 };
 
 /* ---- what workers share ---- */
@@ -251,6 +257,46 @@ static int start_workers(struct edge *e)
     return r;
 }
 
+static int open_admin(struct edge *e, struct buf *error)
+{
+    const struct config *c = e->config;
+    char text[ADDR_TEXT_MAX];
+    struct addr bound;
+    if (!c->has_admin)
+        return 0;
+    e->site_names = calloc(c->site_count, sizeof(*e->site_names));
+    e->server_stats = calloc(e->worker_count, sizeof(*e->server_stats));
+    e->fetch_stats = calloc(e->worker_count, sizeof(*e->fetch_stats));
+    if (!e->site_names || !e->server_stats || !e->fetch_stats)
+        return -ENOMEM;
+    for (size_t i = 0; i < c->site_count; i++)
+        e->site_names[i] = c->sites[i].name;
+    for (size_t i = 0; i < e->worker_count; i++) {
+        e->server_stats[i] = worker_server_stats(e->workers[i]);
+        e->fetch_stats[i] = worker_fetch_stats(e->workers[i]);
+    }
+    struct admin_source source = {
+        .edge = c->edge,
+        .version = SHOREBREAK_VERSION,
+        .started_wall_ms = clock_wall_ms(),
+        .site_names = e->site_names,
+        .site_count = c->site_count,
+        .worker_count = e->worker_count,
+        .ledgers = e->ledgers,
+        .servers = e->server_stats,
+        .fetches = e->fetch_stats,
+        .store = e->store,
+        .access_log = e->access_log,
+    };
+    int r = admin_open(e->loop, &c->admin, &source, error, &e->admin);
+    if (r < 0)
+        return r;
+    admin_address(e->admin, &bound);
+    addr_format(&bound, text);
+    printf("admin http://%s\n", text);
+    return 0;
+}
+
 /* ---- signals and the end ---- */
 
 static void on_terminate(int signal_number, void *user)
@@ -283,6 +329,7 @@ static void stop_workers(struct edge *e)
 
 static void edge_fini(struct edge *e)
 {
+    admin_close(e->admin);
     stop_workers(e);
     if (e->flights)
         flight_table_free(e->flights);
@@ -304,6 +351,9 @@ static void edge_fini(struct edge *e)
     free(e->workers);
     free(e->mailboxes);
     free(e->ledgers);
+    free(e->site_names);
+    free(e->server_stats);
+    free(e->fetch_stats);
     config_unref(e->config);
 }
 
@@ -333,6 +383,8 @@ static int edge_run(struct edge *e, struct buf *error)
     if (r == 0)
         r = loop_on_signal(e->loop, SIGHUP, on_hangup, e);
     if (r == 0) /* before the workers run: their loops are theirs from then on */
+        r = open_admin(e, error);
+    if (r == 0)
         r = open_listeners(e, error);
     if (r == 0)
         r = start_workers(e);
