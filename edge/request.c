@@ -806,7 +806,7 @@ static enum flight_state find_slice(struct request *r)
         return FLIGHT_FAILED; /* no object of slices: what the flight let go of is gone */
     buf_init(&text, STORE_KEY_TEXT_MAX + 64);
     r->object_start_bytes = index * slice;
-    r->byte_cause = CAUSE_HIT;
+    r->byte_cause = r->reader.flight ? r->cause : CAUSE_HIT; /* what our own fill has just stored is no hit */
     if (!flight_slice_key(r->env->flights, r->key.text, r->representation, index, &text, &key))
         state = FLIGHT_FAILED;
     else if (!store_lookup(r->env->store, &key, &r->object))
