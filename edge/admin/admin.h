@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What an operator sees: a listener of its own with /stats (JSON), /metrics (Prometheus), /healthz, and a
+ * page over them. It only reads counters; docs/stats.md says what each one means.
+ */
+#ifndef ADMIN_ADMIN_H
+#define ADMIN_ADMIN_H
+
+#include "access_log.h"
+#include "http/fetch.h"
+#include "http/server.h"
+#include "ledger.h"
+#include "store/store.h"
+
+/* Where the numbers come from. Everything outlives the admin and is read from its thread at any time. */
+struct admin_source {
+    const char *edge, *version;
+    int64_t started_wall_ms;
+    const char *const *site_names; /* of site ids 1 .. site_count */
+    size_t site_count;
+    size_t worker_count; /* the length of each array below */
+    struct ledger *const *ledgers;
+    const struct http_server_stats *const *servers;
+    const struct fetch_stats *const *fetches;
+    struct store *store;                 /* NULL: none */
+    const struct access_log *access_log; /* NULL: none */
+};
+
+struct admin;
+
+/* Listens, on the loop's thread. The source is copied, what it points to is not. On failure a sentence stands
+ * in `error`, and a negative errno is returned. */
+int admin_open(struct loop *l, const struct addr *address, const struct admin_source *source,
+               struct buf *error, struct admin **ret_admin);
+void admin_close(struct admin *a);                                   /* at once; NULL is fine */
+void admin_address(const struct admin *a, struct addr *ret_address); /* with the port the system chose */
+
+#endif

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * /metrics: the snapshot in the text format of Prometheus (exposition format 0.0.4). The numbers are those of
+ * /stats, in base units.
+ */
+#include <stdio.h>
+
+#include "admin/snapshot.h"
+#include "base/check.h"
+
+static const uint64_t latency_bounds_us[] = LEDGER_LATENCY_BOUNDS_US;
+
+struct label {
+    const char *name, *value;
+};
+
+static void begin_family(struct buf *out, const char *name, const char *type, const char *help)
+{
+    buf_printf(out, "# HELP shorebreak_%s %s\n# TYPE shorebreak_%s %s\n", name, help, name, type);
+}
+
+static void append_label_value(struct buf *out, const char *value)
+{
+    for (; *value; value++) {
+        if (*value == '\\' || *value == '"')
+            buf_append_char(out, '\\');
+        buf_append_text(out, *value == '\n' ? "\\n" : (char[2]){*value, '\0'});
+    }
+}
+
+static void begin_sample(struct buf *out, const char *name, const struct label *labels, size_t count)
+{
+    buf_append_text(out, "shorebreak_");
+    buf_append_text(out, name);
+    for (size_t i = 0; i < count; i++) {
+        buf_append_text(out, i == 0 ? "{" : ",");
+        buf_append_text(out, labels[i].name);
+        buf_append_text(out, "=\"");
+        append_label_value(out, labels[i].value);
+        buf_append_char(out, '"');
+    }
+    buf_append_text(out, count > 0 ? "} " : " ");
+}
+
+static void sample(struct buf *out, const char *name, const struct label *labels, size_t count,
+                   uint64_t value)
+{
+    begin_sample(out, name, labels, count);
+    buf_append_u64(out, value);
+    buf_append_char(out, '\n');
+}
+
+static void counter(struct buf *out, const char *name, const char *help, uint64_t value)
+{
+    begin_family(out, name, "counter", help);
+    sample(out, name, NULL, 0, value);
+}
+
+static void gauge(struct buf *out, const char *name, const char *help, uint64_t value)
+{
+    begin_family(out, name, "gauge", help);
+    sample(out, name, NULL, 0, value);
+}
+
+static void write_identity(struct buf *out, const struct snapshot *s)
+{
+    struct label labels[] = {{"edge", s->source->edge}, {"version", s->source->version}};
+
+    begin_family(out, "build_info", "gauge", "What runs here, as labels.");
+    sample(out, "build_info", labels, ARRAY_COUNT(labels), 1);
+    begin_family(out, "start_time_seconds", "gauge", "When it started, since the epoch.");
+    begin_sample(out, "start_time_seconds", NULL, 0);
+    buf_printf(out, "%.3f\n", (double)s->source->started_wall_ms / 1000);
+    gauge(out, "workers", "Worker threads.", s->source->worker_count);
+}
+
+/* --- by site --- */
+
+static const char *site_name(const struct snapshot *s, size_t site_id, char scratch[32])
+{
+    return site_id == LEDGER_NO_SITE ? "" : snapshot_site_name(s, site_id, scratch);
+}
+
+static uint64_t requests_of(const struct ledger_cell *cell)
+{
+    return cell->requests;
+}
+
+static uint64_t sent_bytes_of(const struct ledger_cell *cell)
+{
+    return cell->sent_bytes;
+}
+
+static uint64_t received_bytes_of(const struct ledger_cell *cell)
+{
+    return cell->received_bytes;
+}
+
+/* What stayed zero is left out: there are dozens of cells a site. */
+static void write_cells(struct buf *out, const struct snapshot *s, const char *name, const char *help,
+                        uint64_t (*value_of)(const struct ledger_cell *cell))
+{
+    char scratch[32];
+
+    begin_family(out, name, "counter", help);
+    for (size_t i = 0; i < s->ledger->site_count; i++) {
+        for (int c = 0; c < CLASS_COUNT; c++) {
+            for (int cause = 0; cause < CAUSE_COUNT; cause++) {
+                struct label labels[] = {{"site", site_name(s, i, scratch)},
+                                         {"class", content_class_name((enum content_class)c)},
+                                         {"cause", cause_name((enum cause)cause)}};
+                uint64_t value = value_of(&s->ledger->sites[i].cells[c][cause]);
+
+                if (value > 0)
+                    sample(out, name, labels, ARRAY_COUNT(labels), value);
+            }
+        }
+    }
+}
+
+static void write_statuses(struct buf *out, const struct snapshot *s)
+{
+    char scratch[32], status_text[16];
+
+    begin_family(out, "responses_total", "counter",
+                 "Requests by the status of their response, none for no response.");
+    for (size_t i = 0; i < s->ledger->site_count; i++) {
+        for (unsigned status = 0; status < LEDGER_STATUS_MAX; status++) {
+            struct label labels[] = {{"site", site_name(s, i, scratch)}, {"status", status_text}};
+
+            snprintf(status_text, sizeof(status_text), status == 0 ? "none" : "%u", status);
+            if (s->ledger->sites[i].statuses[status] > 0)
+                sample(out, "responses_total", labels, ARRAY_COUNT(labels),
+                       s->ledger->sites[i].statuses[status]);
+        }
+    }
+}
+
+static void write_aborted(struct buf *out, const struct snapshot *s)
+{
+    char scratch[32];
+
+    begin_family(out, "aborted_requests_total", "counter",
+                 "Requests that ended before their last byte was sent.");
+    for (size_t i = 0; i < s->ledger->site_count; i++) {
+        struct label label = {"site", site_name(s, i, scratch)};
+
+        sample(out, "aborted_requests_total", &label, 1, s->ledger->sites[i].aborted_requests);
+    }
+}
+
+static void write_sites(struct buf *out, const struct snapshot *s)
+{
+    write_cells(out, s, "requests_total", "Requests by site, class of content and cause.", requests_of);
+    write_cells(out, s, "sent_bytes_total", "Bytes sent to viewers.", sent_bytes_of);
+    write_cells(out, s, "origin_received_bytes_total", "Bytes received from origins for objects.",
+                received_bytes_of);
+    write_statuses(out, s);
+    write_aborted(out, s);
+}
+
+/* --- the rest --- */
+
+static void write_refusals(struct buf *out, const struct snapshot *s)
+{
+    begin_family(out, "refusals_total", "counter", "Requests and connections refused, by reason.");
+    for (int i = REFUSAL_NONE + 1; i < REFUSAL_COUNT; i++) {
+        struct label label = {"reason", refusal_name((enum refusal)i)};
+
+        sample(out, "refusals_total", &label, 1, s->ledger->refusals[i]);
+    }
+    for (int i = 0; i < HTTP_REFUSAL_COUNT; i++) {
+        struct label label = {"reason", http_refusal_name((enum http_refusal)i)};
+
+        sample(out, "refusals_total", &label, 1, s->http_refusals[i]);
+    }
+}
+
+static void write_flights(struct buf *out, const struct ledger_sum *sum)
+{
+    gauge(out, "flights", "Responses being received from origins.",
+          snapshot_gauge(sum->flights_started, sum->flights_ended));
+    gauge(out, "flight_readers", "Requests that follow a flight.",
+          snapshot_gauge(sum->readers_joined, sum->readers_left));
+    counter(out, "flights_started_total", "Flights started.", sum->flights_started);
+    counter(out, "coalesced_requests_total", "Requests that joined a flight instead of asking the origin.",
+            sum->coalesced);
+    counter(out, "flights_failed_total", "Flights ended by an origin's failure.", sum->flights_failed);
+    counter(out, "flights_dropped_total", "Flights ended because no reader was left.", sum->flights_dropped);
+    counter(out, "flights_not_kept_total", "Flights that ended well but stored nothing.",
+            sum->flights_not_kept);
+}
+
+static void write_arena(struct buf *out, const struct store_stats *store)
+{
+    gauge(out, "arena_size_bytes", "The arena's budget.", store->budget_bytes);
+    gauge(out, "arena_used_bytes", "Bytes of regions in use.", store->regions * store->region_bytes);
+    gauge(out, "arena_regions", "Regions in use.", store->regions);
+    gauge(out, "arena_regions_held", "Reclaimed regions that readers still hold open.", store->regions_held);
+    counter(out, "arena_regions_reclaimed_total", "Regions reclaimed.", store->reclaimed_regions);
+    gauge(out, "arena_objects", "Objects stored.", store->objects);
+    gauge(out, "arena_index_slots", "Room for entries in the index.", store->index_capacity);
+    counter(out, "arena_index_displaced_total", "Live entries lost to a full bucket of the index.",
+            store->index_displaced);
+    counter(out, "arena_written_bytes_total", "Bytes written.", store->written_bytes);
+    counter(out, "arena_wasted_bytes_total", "Bytes of padding and unused reservations.",
+            store->wasted_bytes);
+    gauge(out, "transient_bytes", "Memory for what is shared but not kept.", store->transient_bytes);
+    gauge(out, "transient_size_bytes", "The budget of that memory.", store->transient_budget_bytes);
+    counter(out, "arena_io_errors_total", "Errors of the disk.", store->io_errors);
+}
+
+static void write_origin(struct buf *out, const struct snapshot *s)
+{
+    counter(out, "origin_requests_total", "Requests sent to origins.", s->fetches_started);
+    counter(out, "origin_connections_opened_total", "Connections to origins opened.",
+            s->origin_connections_opened);
+    counter(out, "origin_connections_reused_total", "Requests sent over a connection that was open already.",
+            s->origin_connections_reused);
+    counter(out, "origin_wire_received_bytes_total",
+            "Bytes received from origins, heads and framing included.", s->origin_received_bytes);
+    counter(out, "origin_wire_sent_bytes_total", "Bytes sent to origins.", s->origin_sent_bytes);
+    begin_family(out, "origin_results_total", "counter", "How requests to origins ended.");
+    for (int i = 0; i < FETCH_RESULT_COUNT; i++) {
+        struct label label = {"result", fetch_result_name((enum fetch_result)i)};
+
+        sample(out, "origin_results_total", &label, 1, s->fetch_results[i]);
+    }
+}
+
+static void write_connections(struct buf *out, const struct snapshot *s)
+{
+    gauge(out, "connections", "Viewers' connections that are open.",
+          snapshot_gauge(s->connections_opened, s->connections_closed));
+    counter(out, "connections_opened_total", "Viewers' connections accepted.", s->connections_opened);
+    counter(out, "connections_closed_total", "Viewers' connections closed.", s->connections_closed);
+    counter(out, "connection_requests_total", "Requests taken from viewers' connections.",
+            s->server_requests);
+    counter(out, "connection_system_calls_total", "System calls made for viewers' connections.",
+            s->system_calls);
+}
+
+static void write_histogram(struct buf *out, const char *cause, const uint64_t *buckets, uint64_t sum_us)
+{
+    struct label labels[] = {{"cause", cause}, {"le", NULL}};
+    uint64_t count = 0;
+    char bound[32];
+
+    for (size_t i = 0; i < LEDGER_LATENCY_BUCKETS; i++) {
+        snprintf(bound, sizeof(bound), "+Inf");
+        if (i < ARRAY_COUNT(latency_bounds_us))
+            snprintf(bound, sizeof(bound), "%g", (double)latency_bounds_us[i] / 1e6);
+        labels[1].value = bound;
+        count += buckets[i];
+        sample(out, "first_byte_seconds_bucket", labels, 2, count);
+    }
+    begin_sample(out, "first_byte_seconds_sum", labels, 1);
+    buf_printf(out, "%.6f\n", (double)sum_us / 1e6);
+    sample(out, "first_byte_seconds_count", labels, 1, count);
+}
+
+static void write_latency(struct buf *out, const struct ledger_sum *sum)
+{
+    begin_family(out, "first_byte_seconds", "histogram",
+                 "From the whole request head to the first byte of the response.");
+    for (int cause = 0; cause < CAUSE_COUNT; cause++)
+        write_histogram(out, cause_name((enum cause)cause), sum->latency_buckets[cause],
+                        sum->latency_sum_us[cause]);
+}
+
+bool metrics_write(const struct snapshot *s, struct buf *out)
+{
+    write_identity(out, s);
+    write_sites(out, s);
+    write_refusals(out, s);
+    write_flights(out, s->ledger);
+    write_arena(out, &s->store);
+    write_origin(out, s);
+    write_connections(out, s);
+    write_latency(out, s->ledger);
+    counter(out, "access_log_records_total", "Requests put into the access log's buffers.",
+            s->access_log.records);
+    counter(out, "access_log_dropped_total", "Requests not logged, because the buffer was full.",
+            s->access_log.dropped);
+    counter(out, "access_log_failed_total", "Requests not logged, because the file could not be written.",
+            s->access_log.failed);
+    counter(out, "checks_failed_total", "Failed assertions that were survived: each is a bug.",
+            s->checks_failed);
+    return !out->failed;
+}

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * /stats: the snapshot as JSON. Names are stable and stand in docs/stats.md; a name is never used again for
+ * something else.
+ */
+#include <stdio.h>
+#include <time.h>
+
+#include "admin/snapshot.h"
+#include "base/check.h"
+#include "base/json.h"
+
+static const uint64_t latency_bounds_us[] = LEDGER_LATENCY_BOUNDS_US;
+
+static void add_cell(struct ledger_cell *sum, const struct ledger_cell *cell)
+{
+    sum->requests += cell->requests;
+    sum->sent_bytes += cell->sent_bytes;
+    sum->received_bytes += cell->received_bytes;
+}
+
+static bool is_zero(const struct ledger_cell *cell)
+{
+    return cell->requests == 0 && cell->sent_bytes == 0 && cell->received_bytes == 0;
+}
+
+static void write_cell(struct json *j, const char *name, const struct ledger_cell *cell)
+{
+    json_open(j, name, '{');
+    json_u64(j, "requests", cell->requests);
+    json_u64(j, "bytes_out", cell->sent_bytes);
+    json_u64(j, "bytes_origin", cell->received_bytes);
+    json_close(j, '}');
+}
+
+/* 1 - bytes from the origin / bytes of objects to viewers; what the edge says by itself (refusals, redirects)
+ * is no delivery. Below zero when more came in than went out. */
+static void write_byte_hit_ratio(struct json *j, const struct ledger_cell by_cause[CAUSE_COUNT])
+{
+    uint64_t delivered_bytes = 0, origin_bytes = 0;
+
+    for (int cause = 0; cause < CAUSE_COUNT; cause++) {
+        delivered_bytes += snapshot_is_delivery((enum cause)cause) ? by_cause[cause].sent_bytes : 0;
+        origin_bytes += by_cause[cause].received_bytes;
+    }
+    if (delivered_bytes == 0)
+        json_null(j, "byte_hit_ratio");
+    else
+        json_double(j, "byte_hit_ratio", 1.0 - (double)origin_bytes / (double)delivered_bytes);
+}
+
+static void write_totals(struct json *j, const struct ledger_site_sum *site)
+{
+    struct ledger_cell total = {0}, by_class[CLASS_COUNT] = {0}, by_cause[CAUSE_COUNT] = {0};
+
+    for (int c = 0; c < CLASS_COUNT; c++) {
+        for (int cause = 0; cause < CAUSE_COUNT; cause++) {
+            add_cell(&by_class[c], &site->cells[c][cause]);
+            add_cell(&by_cause[cause], &site->cells[c][cause]);
+            add_cell(&total, &site->cells[c][cause]);
+        }
+    }
+    json_u64(j, "requests", total.requests);
+    json_u64(j, "requests_aborted", site->aborted_requests);
+    json_u64(j, "bytes_out", total.sent_bytes);
+    json_u64(j, "bytes_origin", total.received_bytes);
+    write_byte_hit_ratio(j, by_cause);
+    json_open(j, "by_class", '{');
+    for (int c = 0; c < CLASS_COUNT; c++)
+        write_cell(j, content_class_name((enum content_class)c), &by_class[c]);
+    json_close(j, '}');
+    json_open(j, "by_cause", '{');
+    for (int cause = 0; cause < CAUSE_COUNT; cause++)
+        write_cell(j, cause_name((enum cause)cause), &by_cause[cause]);
+    json_close(j, '}');
+}
+
+/* Only what is not zero: a site has dozens of cells, and most stay empty. */
+static void write_cells(struct json *j, const struct ledger_site_sum *site)
+{
+    json_open(j, "by_class_and_cause", '{');
+    for (int c = 0; c < CLASS_COUNT; c++) {
+        json_open(j, content_class_name((enum content_class)c), '{');
+        for (int cause = 0; cause < CAUSE_COUNT; cause++)
+            if (!is_zero(&site->cells[c][cause]))
+                write_cell(j, cause_name((enum cause)cause), &site->cells[c][cause]);
+        json_close(j, '}');
+    }
+    json_close(j, '}');
+}
+
+static void write_statuses(struct json *j, const struct ledger_site_sum *site)
+{
+    json_open(j, "statuses", '{');
+    for (int status = 0; status < LEDGER_STATUS_MAX; status++) {
+        char name[16] = "none";
+
+        if (status > 0)
+            snprintf(name, sizeof(name), "%d", status);
+        if (site->statuses[status] > 0)
+            json_u64(j, name, site->statuses[status]);
+    }
+    json_close(j, '}');
+}
+
+static void write_site(struct json *j, const char *name, const struct ledger_site_sum *site)
+{
+    json_open(j, name, '{');
+    write_totals(j, site);
+    write_cells(j, site);
+    write_statuses(j, site);
+    json_close(j, '}');
+}
+
+static void write_sites(struct json *j, const struct snapshot *s)
+{
+    char scratch[32];
+
+    json_open(j, "sites", '{');
+    for (size_t i = LEDGER_NO_SITE + 1; i < s->ledger->site_count; i++)
+        write_site(j, snapshot_site_name(s, i, scratch), &s->ledger->sites[i]);
+    json_close(j, '}');
+    write_site(j, "no_site", &s->ledger->sites[LEDGER_NO_SITE]);
+}
+
+static void write_all_sites(struct json *j, const struct snapshot *s)
+{
+    struct ledger_site_sum all = {0};
+
+    for (size_t i = 0; i < s->ledger->site_count; i++) {
+        const struct ledger_site_sum *site = &s->ledger->sites[i];
+
+        for (int c = 0; c < CLASS_COUNT; c++)
+            for (int cause = 0; cause < CAUSE_COUNT; cause++)
+                add_cell(&all.cells[c][cause], &site->cells[c][cause]);
+        for (int status = 0; status < LEDGER_STATUS_MAX; status++)
+            all.statuses[status] += site->statuses[status];
+        all.aborted_requests += site->aborted_requests;
+    }
+    write_totals(j, &all);
+    write_statuses(j, &all);
+}
+
+static void write_flights(struct json *j, const struct ledger_sum *sum)
+{
+    json_open(j, "flights", '{');
+    json_u64(j, "active", snapshot_gauge(sum->flights_started, sum->flights_ended));
+    json_u64(j, "readers", snapshot_gauge(sum->readers_joined, sum->readers_left));
+    json_u64(j, "started", sum->flights_started);
+    json_u64(j, "coalesced", sum->coalesced);
+    json_u64(j, "failed", sum->flights_failed);
+    json_u64(j, "dropped", sum->flights_dropped);
+    json_u64(j, "not_kept", sum->flights_not_kept);
+    json_close(j, '}');
+}
+
+static void write_arena(struct json *j, const struct store_stats *store)
+{
+    json_open(j, "arena", '{');
+    json_u64(j, "size_bytes", store->budget_bytes);
+    json_u64(j, "used_bytes", store->regions * store->region_bytes);
+    json_u64(j, "region_bytes", store->region_bytes);
+    json_u64(j, "regions", store->regions);
+    json_u64(j, "regions_held", store->regions_held);
+    json_u64(j, "regions_reclaimed", store->reclaimed_regions);
+    json_u64(j, "objects", store->objects);
+    json_u64(j, "index_capacity", store->index_capacity);
+    json_u64(j, "index_displaced", store->index_displaced);
+    json_u64(j, "written_bytes", store->written_bytes);
+    json_u64(j, "wasted_bytes", store->wasted_bytes);
+    json_u64(j, "transient_bytes", store->transient_bytes);
+    json_u64(j, "transient_size_bytes", store->transient_budget_bytes);
+    json_u64(j, "io_errors", store->io_errors);
+    json_close(j, '}');
+}
+
+static void write_refusals(struct json *j, const struct snapshot *s)
+{
+    json_open(j, "refusals", '{');
+    for (int i = REFUSAL_NONE + 1; i < REFUSAL_COUNT; i++)
+        json_u64(j, refusal_name((enum refusal)i), s->ledger->refusals[i]);
+    for (int i = 0; i < HTTP_REFUSAL_COUNT; i++)
+        json_u64(j, http_refusal_name((enum http_refusal)i), s->http_refusals[i]);
+    json_close(j, '}');
+}
+
+static void write_origin(struct json *j, const struct snapshot *s)
+{
+    json_open(j, "origin", '{');
+    json_u64(j, "requests", s->fetches_started);
+    json_u64(j, "connections_opened", s->origin_connections_opened);
+    json_u64(j, "connections_reused", s->origin_connections_reused);
+    json_u64(j, "bytes_received", s->origin_received_bytes);
+    json_u64(j, "bytes_sent", s->origin_sent_bytes);
+    json_open(j, "results", '{');
+    for (int i = 0; i < FETCH_RESULT_COUNT; i++)
+        json_u64(j, fetch_result_name((enum fetch_result)i), s->fetch_results[i]);
+    json_close(j, '}');
+    json_close(j, '}');
+}
+
+static void write_connections(struct json *j, const struct snapshot *s)
+{
+    json_open(j, "connections", '{');
+    json_u64(j, "active", snapshot_gauge(s->connections_opened, s->connections_closed));
+    json_u64(j, "opened", s->connections_opened);
+    json_u64(j, "closed", s->connections_closed);
+    json_u64(j, "requests", s->server_requests);
+    json_u64(j, "system_calls", s->system_calls);
+    json_close(j, '}');
+}
+
+static void write_latency(struct json *j, const struct ledger_sum *sum)
+{
+    json_open(j, "first_byte", '{');
+    json_open(j, "bounds_us", '[');
+    for (size_t i = 0; i < ARRAY_COUNT(latency_bounds_us); i++)
+        json_u64(j, NULL, latency_bounds_us[i]);
+    json_close(j, ']');
+    json_open(j, "by_cause", '{');
+    for (int cause = 0; cause < CAUSE_COUNT; cause++) {
+        uint64_t count = 0;
+
+        json_open(j, cause_name((enum cause)cause), '{');
+        json_open(j, "buckets", '[');
+        for (int i = 0; i < LEDGER_LATENCY_BUCKETS; i++) {
+            json_u64(j, NULL, sum->latency_buckets[cause][i]);
+            count += sum->latency_buckets[cause][i];
+        }
+        json_close(j, ']');
+        json_u64(j, "count", count);
+        json_u64(j, "sum_us", sum->latency_sum_us[cause]);
+        json_close(j, '}');
+    }
+    json_close(j, '}');
+    json_close(j, '}');
+}
+
+static void write_time(struct json *j, const char *name, int64_t wall_ms)
+{
+    time_t second = (time_t)(wall_ms / 1000);
+    char text[40] = "";
+    struct tm tm;
+
+    if (gmtime_r(&second, &tm))
+        strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
+    json_text(j, name, slice_of(text));
+}
+
+bool stats_write(const struct snapshot *s, struct buf *out)
+{
+    const struct admin_source *source = s->source;
+    struct json j;
+
+    json_init(&j, out);
+    json_open(&j, NULL, '{');
+    json_text(&j, "edge", slice_of(source->edge));
+    json_text(&j, "version", slice_of(source->version));
+    write_time(&j, "time", s->wall_ms);
+    write_time(&j, "started", source->started_wall_ms);
+    json_i64(&j, "uptime_ms", s->wall_ms - source->started_wall_ms);
+    json_u64(&j, "workers", source->worker_count);
+    write_all_sites(&j, s);
+    write_refusals(&j, s);
+    write_flights(&j, s->ledger);
+    write_arena(&j, &s->store);
+    write_origin(&j, s);
+    write_connections(&j, s);
+    write_latency(&j, s->ledger);
+    json_open(&j, "access_log", '{');
+    json_u64(&j, "records", s->access_log.records);
+    json_u64(&j, "dropped", s->access_log.dropped);
+    json_u64(&j, "failed", s->access_log.failed);
+    json_close(&j, '}');
+    json_u64(&j, "checks_failed", s->checks_failed);
+    write_sites(&j, s);
+    json_close(&j, '}');
+    buf_append_char(out, '\n');
+    return !out->failed;
+}
