@@ -476,13 +476,26 @@ static void test_unknown_length(void **state)
     (void)state;
     say(fd, GET("/pieces") GET("/a"));
     hear(fd, PIECES OK_A);
-    assert_int_equal(stage->sent_bytes, strlen(PIECES));
     close(fd);
     fd = dial(stage, 0);
     say(fd, "GET /pieces HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
     hear(fd, "HTTP/1.1 200 OK\r\nX: y\r\nConnection: close\r\n\r\nabc0123456789abcdef");
     hear_end(fd);
     stage_close(stage);
+}
+
+static void test_sent_bytes_are_what_went_over_the_wire(void **state)
+{
+    struct stage *stage = stage_open();
+    int fd = dial(stage, 0);
+
+    (void)state;
+    say(fd, GET("/pieces"));
+    hear(fd, PIECES);
+    close(fd);
+    stage_stop(stage);
+    assert_int_equal(stage->sent_bytes, strlen(PIECES));
+    stage_free(stage);
 }
 
 static void hear_large(struct stage *stage, int fd)
@@ -747,8 +760,9 @@ static void test_an_abort_is_a_reset(void **state)
     fd = dial(stage, 0);
     say(fd, GET("/a") GET("/abort-late"));
     hear_reset(fd);
+    stage_stop(stage);
     assert_string_equal(stage->gone, "");
-    stage_close(stage);
+    stage_free(stage);
 }
 
 static void reply_to_waiting(struct stage *stage)
@@ -768,8 +782,9 @@ static void test_a_client_that_ends_its_side_is_answered(void **state)
     on_loop(stage, reply_to_waiting);
     hear(fd, OK_A OK_A);
     hear_end(fd);
+    stage_stop(stage);
     assert_string_equal(stage->gone, "");
-    stage_close(stage);
+    stage_free(stage);
 }
 
 static void test_a_client_that_resets_is_gone(void **state)
@@ -877,6 +892,7 @@ int main(void)
         cmocka_unit_test(test_statuses_without_body),
         cmocka_unit_test(test_connection_is_kept_or_closed_as_asked),
         cmocka_unit_test(test_unknown_length),
+        cmocka_unit_test(test_sent_bytes_are_what_went_over_the_wire),
         cmocka_unit_test(test_large_bodies_from_file_and_map),
         cmocka_unit_test(test_a_reply_larger_than_the_socket_buffer),
         cmocka_unit_test(test_ten_thousand_pipelined_requests),
