@@ -15,6 +15,7 @@
 #include "base/check.h"
 #include "http/uri.h"
 #include "path.h"
+#include "text.h"
 
 #define SEGMENTS_MAX   100000 /* of a rendition */
 #define EXTENSION_MAX  8      /* with its dot */
@@ -148,7 +149,7 @@ static char *name_of(struct slice uri)
     name.size = slice_find(name, '?');
     if (slice_ends_with(name, SLICE_LITERAL(".m3u8")))
         name.size -= sizeof(".m3u8") - 1;
-    return strndup(name.data, name.size);
+    return text_copy(name);
 }
 
 static void add_rendition(struct loading *l, struct slice reference)
@@ -226,8 +227,8 @@ static void on_map(void *user, const struct hls_map *map)
         return;
     }
     r->maps = maps;
-    r->maps[r->map_count++] = (struct live_map){
-        .uri = strndup(map->uri.data, map->uri.size), .range = map->range, .path = file_of(l, map->uri)};
+    r->maps[r->map_count++] =
+        (struct live_map){.uri = text_copy(map->uri), .range = map->range, .path = file_of(l, map->uri)};
     if (r->maps[r->map_count - 1].uri == NULL)
         fault(l, "out of memory");
 }

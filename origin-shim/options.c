@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "config.h"
 #include "reply.h"
+#include "text.h"
 
 static const char usage[] =
     "Usage: origin-shim --root DIR [OPTION...]\n"
@@ -53,7 +54,7 @@ static const struct option long_options[] = {
 
 static bool copy_text(struct slice text, char **ret_copy, struct buf *error)
 {
-    char *copy = strndup(text.data, text.size);
+    char *copy = text_copy(text);
 
     if (copy == NULL) {
         buf_append_text(error, "out of memory");

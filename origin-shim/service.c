@@ -77,12 +77,11 @@ static bool is_beyond(struct hls_byterange range, uint64_t size_bytes)
 }
 
 /* `range`: what of the file is the resource. */
-static void reply_file(const struct service *s, struct exchange *x, const char *path,
-                       struct hls_byterange range)
+static void reply_part(const struct service *s, struct exchange *x, const char *path,
+                       struct hls_byterange range, enum media_class media_class)
 {
     struct media_type type = media_type_of(slice_of(path));
     struct representation r = {.media_type = type.name};
-    enum media_class media_class = type.media_class;
     struct directory_file file;
     int64_t ttl_ms = 0;
     int status = directory_file_open(s->root, path, &file);
@@ -104,6 +103,13 @@ static void reply_file(const struct service *s, struct exchange *x, const char *
     r.offset_bytes = range.present ? range.offset : 0;
     r.size_bytes = range.present ? range.length : file.size_bytes;
     reply_representation(x, &r);
+}
+
+static void reply_file(const struct service *s, struct exchange *x, const char *path)
+{
+    static const struct hls_byterange all = {.present = false};
+
+    reply_part(s, x, path, all, media_type_of(slice_of(path)).media_class);
 }
 
 /* --- live channels ------------------------------------------------------------------------------------- */
@@ -132,13 +138,12 @@ static void reply_live_playlist(const struct service *s, struct exchange *x, con
 static void reply_channel(const struct service *s, struct exchange *x, const struct channel *c,
                           const char *path)
 {
-    static const struct hls_byterange all = {.present = false};
     struct channel_resource found = channel_find(c, path, loop_wall_ms(x->loop));
 
     switch (found.kind) {
-    case CHANNEL_MULTIVARIANT:
-    case CHANNEL_MAP: reply_file(s, x, found.path, all); break;
-    case CHANNEL_SEGMENT: reply_file(s, x, found.path, found.range); break;
+    case CHANNEL_MULTIVARIANT: reply_file(s, x, found.path); break;
+    case CHANNEL_MAP: reply_part(s, x, found.path, found.range, MEDIA_INIT); break;
+    case CHANNEL_SEGMENT: reply_part(s, x, found.path, found.range, MEDIA_SEGMENT); break;
     case CHANNEL_PLAYLIST: reply_live_playlist(s, x, channel_vod(c), found.rendition); break;
     case CHANNEL_NOT_FOUND: reply_error(x, REPLY_NOT_FOUND); break;
     case CHANNEL_NOT_YET: reply_error(x, REPLY_SEGMENT_NOT_YET); break;
@@ -165,7 +170,6 @@ static void reply_live(const struct service *s, struct exchange *x, const char *
 
 static void reply_path(const struct service *s, struct exchange *x)
 {
-    static const struct hls_byterange all = {.present = false};
     struct slice prefix = SLICE_LITERAL(CHANNEL_PREFIX);
     char path[PATH_SIZE_MAX];
 
@@ -176,7 +180,7 @@ static void reply_path(const struct service *s, struct exchange *x)
         if (s->channel_count > 0 && slice_starts_with(slice_of(path), prefix))
             reply_live(s, x, path + prefix.size);
         else
-            reply_file(s, x, path, all);
+            reply_file(s, x, path);
         break;
     }
 }

@@ -20,7 +20,7 @@ TROUBLE = re.compile(
 
 
 def build_folder():
-    return Path(os.environ.get("SHOREBREAK_BUILD", REPOSITORY / "build/asan"))
+    return Path(os.environ.get("SHOREBREAK_BUILD", REPOSITORY / "build/asan")).resolve()
 
 
 def address_of(url):
@@ -78,8 +78,9 @@ class Program:
 
     def _is_ready(self):
         if self.process.poll() is not None:
-            self._reader.join()
-            raise AssertionError(f"{self.name} ended with {self.process.returncode} at start\n{self.log()}")
+            code = self.process.returncode
+            self._close()
+            raise AssertionError(f"{self.name} ended with {code} at start\n{self.log()}")
         return len(self.urls) + (self.admin_url is not None) == self.listeners
 
     def log(self):
@@ -107,6 +108,10 @@ class Program:
 
     def is_running(self):
         return self.process is not None and self.process.poll() is None
+
+    def open_files(self):
+        """How many file descriptors it has."""
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
     def stop(self):
         """SIGTERM; it must end by itself, with 0, and without a sanitizer's or a CHECK's complaint."""
