@@ -13,7 +13,7 @@
 #define CONFIG_NONE UINT64_MAX /* a duration that was given as "none" */
 
 struct config_listener {
-    struct addr address; /* its port is never 0 */
+    struct addr address; /* port 0: the system chooses one, and the ready line says which */
     bool tls;
 };
 

@@ -88,8 +88,7 @@ void config_check_limits(struct config_reader *r, void *object)
                            (unsigned long long)limits->request_head_max_bytes);
 }
 
-/* --- the site's names at each edge
- * ------------------------------------------------------------------------------ */
+/* --- the site's names at each edge ---------------------------------------------------------------------- */
 
 /* Writes the pattern with its placeholders replaced; false when there is none, or an unknown one. */
 static bool expand(struct slice pattern, const char *edge, const char *address, struct buf *out)
@@ -156,9 +155,9 @@ static bool has_host(const struct config_site *site, struct slice host)
 }
 
 /* Derives edge_hosts, and puts them behind the hosts. */
-static void add_edge_hosts(struct config_reader *r, const struct config *c, struct config_site *site,
-                           const char *site_path)
+static void add_edge_hosts(struct config_reader *r, struct config *c, size_t site_index)
 {
+    struct config_site *site = &c->sites[site_index];
     struct config_pool *pool = config_table_pool(r);
     struct slice *hosts = config_pool_take(pool, (site->host_count + c->edge_count) * sizeof(*hosts));
     struct slice *edge_hosts = config_pool_take(pool, c->edge_count * sizeof(*edge_hosts));
@@ -173,7 +172,7 @@ static void add_edge_hosts(struct config_reader *r, const struct config *c, stru
         addr_format_ip(&c->edges[i].address, address);
         edge_hosts[i] = host_at_edge(pool, site->edge_host, c->edges[i].name, address);
         if (!edge_hosts[i].data) {
-            snprintf(path, sizeof(path), "%s.edge_host", site_path);
+            snprintf(path, sizeof(path), "sites[%zu].edge_host", site_index);
             config_table_error(r, path, "makes no host name for the edge \"%s\" (%s), expected %s",
                                c->edges[i].name, address, config_type_pattern.expected);
             return;
@@ -183,8 +182,7 @@ static void add_edge_hosts(struct config_reader *r, const struct config *c, stru
     }
 }
 
-/* --- what must be unique
- * ---------------------------------------------------------------------------------------- */
+/* --- what must be unique -------------------------------------------------------------------------------- */
 
 struct named_host {
     struct slice host;
@@ -249,9 +247,8 @@ static void check_sites(struct config_reader *r, struct config *c)
 
     for (size_t i = 0; i < c->site_count; i++) {
         struct config_site *site = &c->sites[i];
-        snprintf(path, sizeof(path), "sites[%zu]", i);
         if (site->edge_host.size > 0 && c->edge_count > 0)
-            add_edge_hosts(r, c, site, path);
+            add_edge_hosts(r, c, i);
         for (size_t k = 0; k < i; k++)
             if (strcmp(c->sites[k].name, site->name) == 0) {
                 snprintf(path, sizeof(path), "sites[%zu].name", i);
@@ -284,9 +281,10 @@ static void check_edges(struct config_reader *r, struct config *c)
         config_table_error(r, "edge", "\"%s\" is not in edges, expected the name of one of them", c->edge);
 }
 
+/* With port 0 the system chooses one, each time another. */
 static bool is_same_address(const struct addr *a, const struct addr *b)
 {
-    return a->port == b->port && addr_equal_ip(a, b);
+    return a->port == b->port && a->port != 0 && addr_equal_ip(a, b);
 }
 
 static void check_listeners(struct config_reader *r, const struct config *c)

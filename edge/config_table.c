@@ -12,9 +12,10 @@
 #include "base/check.h"
 #include "config.h"
 
-#define QUOTED_MAX    40  /* of a wrong value, in an error */
-#define PATH_SIZE_MAX 500 /* of a field's path, in an error */
-#define WORD_SIZE_MAX 40  /* longer ones are not guessed at */
+#define QUOTED_MAX    40   /* of a wrong value, in an error */
+#define PATH_SIZE_MAX 500  /* of a field's path, in an error */
+#define WORD_SIZE_MAX 40   /* longer ones are not guessed at */
+#define TEXT_SIZE_MAX 4096 /* of a single value; no path is longer */
 
 struct config_reader {
     const struct config_source *source;
@@ -22,11 +23,11 @@ struct config_reader {
     struct buf *errors;
     size_t error_count;
     struct buf path;    /* of what is being read: "sites[0].origin" */
+    struct buf text;    /* of the single value that was read last */
     struct fy_node *at; /* the map that is being checked */
 };
 
-/* --- places and errors
- * ------------------------------------------------------------------------------------------ */
+/* --- places and errors ---------------------------------------------------------------------------------- */
 
 struct place {
     int line, column; /* from 1; line 0: nowhere */
@@ -121,8 +122,23 @@ static void path_leave(struct config_reader *r, size_t before)
     r->path.failed = false;
 }
 
-/* --- guesses
- * ---------------------------------------------------------------------------------------------------- */
+/* The text of a single value (empty for none), which the next call overwrites. Put together from its chunks,
+ * since libfyaml 0.7's fy_node_get_scalar leaks memory when there are many of them (a quote in quotes makes
+ * one), and its fy_token_iter_read puts all in one place. What is too long is marked in r->text. */
+static struct slice text_of(struct config_reader *r, struct fy_node *node)
+{
+    struct fy_token *token = fy_node_get_scalar_token(node);
+    struct fy_token_iter *iter = token ? fy_token_iter_create(token) : NULL;
+    const struct fy_iter_chunk *chunk = NULL;
+
+    buf_clear(&r->text);
+    while (iter && (chunk = fy_token_iter_chunk_next(iter, chunk, NULL)))
+        buf_append(&r->text, chunk->str, chunk->len);
+    fy_token_iter_destroy(iter);
+    return buf_slice(&r->text);
+}
+
+/* --- guesses -------------------------------------------------------------------------------------------- */
 
 /* How many letters must change to make one word of the other (Levenshtein). */
 static size_t distance(struct slice a, struct slice b)
@@ -177,8 +193,7 @@ static void report_word(struct config_reader *r, struct place place, const char 
     buf_fini(&list);
 }
 
-/* --- single values
- * ---------------------------------------------------------------------------------------------- */
+/* --- single values -------------------------------------------------------------------------------------- */
 
 static void store_number(const struct config_field *field, uint64_t value, void *ret)
 {
@@ -261,13 +276,12 @@ static bool is_kind(struct config_reader *r, struct fy_node *node, struct place 
 {
     static const char *const names[] = {
         [FYNT_SCALAR] = "a single value", [FYNT_SEQUENCE] = "a list", [FYNT_MAPPING] = "a map"};
-    size_t size = 0;
 
     if (fy_node_is_alias(node)) {
         report(r, place, "is an alias, which is not supported, expected %s", expected);
         return false;
     }
-    if (!node || (fy_node_is_scalar(node) && (!fy_node_get_scalar(node, &size) || size == 0))) {
+    if (!node || (fy_node_is_scalar(node) && text_of(r, node).size == 0)) {
         report(r, place, "is empty, expected %s", expected);
         return false;
     }
@@ -284,14 +298,13 @@ static void read_scalar(struct config_reader *r, const struct config_field *fiel
 
     if (!is_kind(r, node, place, FYNT_SCALAR, field->type->expected))
         return;
-    text.data = fy_node_get_scalar(node, &text.size);
-    status = read_text(r, field, text, ret);
+    text = text_of(r, node);
+    status = r->text.failed ? -ERANGE : read_text(r, field, text, ret);
     if (status == -EINVAL || status == -ERANGE)
         report_value(r, field, place, text, status);
 }
 
-/* --- maps and lists
- * --------------------------------------------------------------------------------------------- */
+/* --- maps and lists ------------------------------------------------------------------------------------- */
 
 static void read_map(struct config_reader *r, const struct config_table *table, struct fy_node *node,
                      struct place place, void *object);
@@ -408,7 +421,7 @@ static void read_pair(struct config_reader *r, const struct config_table *table,
 
     if (!is_kind(r, key, place, FYNT_SCALAR, "the name of a field"))
         return;
-    name.data = fy_node_get_scalar(key, &name.size);
+    name = text_of(r, key);
     field = find_field(table, name);
     if (!field) {
         report_unknown(r, table, name, place);
@@ -473,26 +486,23 @@ static void read_map(struct config_reader *r, const struct config_table *table, 
         check_map(r, table, node, object);
 }
 
-/* --- for checks
- * ------------------------------------------------------------------------------------------------- */
+/* --- for checks ----------------------------------------------------------------------------------------- */
 
-static struct fy_node_pair *find_pair(struct fy_node *map, struct slice name)
+static struct fy_node_pair *find_pair(struct config_reader *r, struct fy_node *map, struct slice name)
 {
     struct fy_node_pair *pair;
-    struct slice key;
     void *at = NULL;
 
-    while ((pair = fy_node_mapping_iterate(map, &at))) {
-        key.data = fy_node_get_scalar(fy_node_pair_key(pair), &key.size);
-        if (key.data && slice_equal(key, name))
+    while ((pair = fy_node_mapping_iterate(map, &at)))
+        if (slice_equal(text_of(r, fy_node_pair_key(pair)), name))
             return pair;
-    }
     return NULL;
 }
 
 /* Takes one step of a path ("name", "[3]") off *rest, from `node` to what is there, or NULL. *place moves
  * along. */
-static struct fy_node *step(struct fy_node *node, struct slice *rest, struct place *place)
+static struct fy_node *step(struct config_reader *r, struct fy_node *node, struct slice *rest,
+                            struct place *place)
 {
     struct fy_node_pair *pair;
     uint64_t index = 0;
@@ -508,7 +518,7 @@ static struct fy_node *step(struct fy_node *node, struct slice *rest, struct pla
             *rest = slice_skip(*rest, 1);
         name = slice_make(rest->data, size_min(slice_find(*rest, '.'), slice_find(*rest, '[')));
         *rest = slice_skip(*rest, name.size);
-        pair = fy_node_is_mapping(node) ? find_pair(node, name) : NULL;
+        pair = fy_node_is_mapping(node) ? find_pair(r, node, name) : NULL;
         *place = place_or(fy_node_pair_key(pair), *place);
         node = fy_node_pair_value(pair);
     }
@@ -516,14 +526,14 @@ static struct fy_node *step(struct fy_node *node, struct slice *rest, struct pla
     return node;
 }
 
-static struct fy_node *find_node(const struct config_reader *r, const char *path, struct place *ret_place)
+static struct fy_node *find_node(struct config_reader *r, const char *path, struct place *ret_place)
 {
     struct place place = place_or(r->at, start_of_file);
     struct slice rest = slice_of(path);
     struct fy_node *node = r->at;
 
     while (node && rest.size > 0)
-        node = step(node, &rest, &place);
+        node = step(r, node, &rest, &place);
     *ret_place = place;
     return node;
 }
@@ -542,7 +552,7 @@ void config_table_error(struct config_reader *r, const char *path, const char *f
     path_leave(r, before);
 }
 
-bool config_table_has(const struct config_reader *r, const char *path)
+bool config_table_has(struct config_reader *r, const char *path)
 {
     struct place place;
     return find_node(r, path, &place) != NULL;
@@ -553,8 +563,34 @@ struct config_pool *config_table_pool(struct config_reader *r)
     return r->pool;
 }
 
-/* --- the document
- * ----------------------------------------------------------------------------------------------- */
+/* --- the document --------------------------------------------------------------------------------------- */
+
+/* What is refused before the library sees it: bytes that are no text, which can keep it in a loop, and
+ * directives, which no configuration needs. */
+static bool is_text(struct config_reader *r)
+{
+    struct slice rest = r->source->text;
+    struct place place = start_of_file;
+
+    while (rest.size > 0) {
+        size_t size = slice_utf8_sequence(rest);
+        char c = rest.data[0];
+
+        if (size == 0 ||
+            (size == 1 && ((unsigned char)c < 0x20 || c == 0x7f) && c != '\t' && c != '\r' && c != '\n')) {
+            report(r, place, "there is a byte that is no text (0x%02x), expected UTF-8",
+                   (unsigned)(unsigned char)c);
+            return false;
+        }
+        if (c == '%' && place.column == 1) {
+            report(r, place, "a directive begins, which is not supported");
+            return false;
+        }
+        place = c == '\n' ? (struct place){place.line + 1, 1} : (struct place){place.line, place.column + 1};
+        rest = slice_skip(rest, size);
+    }
+    return true;
+}
 
 static void report_syntax(struct config_reader *r, struct fy_diag *diag)
 {
@@ -620,8 +656,10 @@ int config_table_read(const struct config_source *source, const struct config_ta
     int status;
 
     buf_init(&r.path, PATH_SIZE_MAX);
-    status = read_source(&r, table, object);
+    buf_init(&r.text, TEXT_SIZE_MAX);
+    status = is_text(&r) ? read_source(&r, table, object) : 0;
     buf_fini(&r.path);
+    buf_fini(&r.text);
     if (r.error_count > CONFIG_ERRORS_MAX)
         buf_printf(errors, "%s: and %zu more errors\n", source->file, r.error_count - CONFIG_ERRORS_MAX);
     if (status == 0 && pool->failed)

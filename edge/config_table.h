@@ -70,7 +70,7 @@ void config_table_error(struct config_reader *r, const char *path, const char *f
     __attribute__((format(printf, 3, 4)));
 
 /* Whether the field stands in the file. */
-bool config_table_has(const struct config_reader *r, const char *path);
+bool config_table_has(struct config_reader *r, const char *path);
 
 /* The pool of what is being read, for checks that derive something. */
 struct config_pool *config_table_pool(struct config_reader *r);

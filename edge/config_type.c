@@ -86,8 +86,7 @@ static int keep_lower(const struct config_value *v, struct slice text, struct sl
     return 0;
 }
 
-/* --- numbers
- * ---------------------------------------------------------------------------------------------------- */
+/* --- numbers -------------------------------------------------------------------------------------------- */
 
 /* Digits and a unit, one of those listed (a NULL name ends the list). */
 static int read_with_unit(struct slice text, const struct unit *units, uint64_t *ret_value)
@@ -191,8 +190,7 @@ const struct config_type config_type_longitude = {
     .read = read_longitude,
 };
 
-/* --- words
- * ------------------------------------------------------------------------------------------------------ */
+/* --- words ---------------------------------------------------------------------------------------------- */
 
 static int read_bool(const struct config_value *v, struct slice text, void *ret)
 {
@@ -261,8 +259,7 @@ const struct config_type config_type_country = {
     .read = read_country,
 };
 
-/* --- texts
- * ------------------------------------------------------------------------------------------------------ */
+/* --- texts ---------------------------------------------------------------------------------------------- */
 
 static int read_text(const struct config_value *v, struct slice text, void *ret)
 {
@@ -360,8 +357,7 @@ const struct config_type config_type_query_name = {
     .read = read_query_name,
 };
 
-/* --- names and addresses
- * ---------------------------------------------------------------------------------------- */
+/* --- names and addresses -------------------------------------------------------------------------------- */
 
 static int read_ip(const struct config_value *v, struct slice text, void *ret)
 {
@@ -378,10 +374,11 @@ static int read_ip(const struct config_value *v, struct slice text, void *ret)
 
 static int read_socket_address(const struct config_value *v, struct slice text, void *ret)
 {
-    struct addr addr;
+    struct addr addr, addr_alone;
 
-    (void)v;
-    if (addr_parse(text, &addr) < 0 || addr.port == 0)
+    /* Port 0 lets the system choose one; a port that was forgotten is a mistake. */
+    if (addr_parse(text, &addr) < 0 || read_ip(v, text, &addr_alone) == 0 ||
+        slice_ends_with(text, SLICE_LITERAL("]")))
         return -EINVAL;
     *(struct addr *)ret = addr;
     return 0;

@@ -15,24 +15,6 @@ void json_init(struct json *j, struct buf *out)
     *j = (struct json){.out = out};
 }
 
-/* The length of the UTF-8 sequence that `s` begins with, 0 when it begins with none (RFC 3629 section 4). */
-static size_t utf8_sequence(struct slice s)
-{
-    const unsigned char *u = (const unsigned char *)s.data;
-    size_t size = u[0] < 0x80 ? 1 : u[0] < 0xc2 ? 0 : u[0] < 0xe0 ? 2 : u[0] < 0xf0 ? 3 : u[0] < 0xf5 ? 4 : 0;
-
-    if (size == 0 || size > s.size)
-        return 0;
-    for (size_t i = 1; i < size; i++)
-        if ((u[i] & 0xc0) != 0x80)
-            return 0;
-    if ((u[0] == 0xe0 && u[1] < 0xa0) || (u[0] == 0xed && u[1] > 0x9f)) /* overlong; surrogates */
-        return 0;
-    if ((u[0] == 0xf0 && u[1] < 0x90) || (u[0] == 0xf4 && u[1] > 0x8f)) /* overlong; beyond U+10FFFF */
-        return 0;
-    return size;
-}
-
 static void write_escaped(struct buf *out, char c)
 {
     switch (c) {
@@ -62,7 +44,7 @@ static void write_string(struct buf *out, struct slice s)
         s = slice_skip(s, plain);
         if (s.size == 0)
             break;
-        sequence = utf8_sequence(s);
+        sequence = slice_utf8_sequence(s);
         if (sequence > 1)
             buf_append(out, s.data, sequence);
         else if (sequence == 1)

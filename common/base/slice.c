@@ -80,6 +80,26 @@ bool slice_to_u64(struct slice s, uint64_t *ret_value)
     return true;
 }
 
+size_t slice_utf8_sequence(struct slice s)
+{
+    const unsigned char *u = (const unsigned char *)s.data;
+    size_t size;
+
+    if (s.size == 0)
+        return 0;
+    size = u[0] < 0x80 ? 1 : u[0] < 0xc2 ? 0 : u[0] < 0xe0 ? 2 : u[0] < 0xf0 ? 3 : u[0] < 0xf5 ? 4 : 0;
+    if (size > s.size)
+        return 0;
+    for (size_t i = 1; i < size; i++)
+        if ((u[i] & 0xc0) != 0x80)
+            return 0;
+    if ((u[0] == 0xe0 && u[1] < 0xa0) || (u[0] == 0xed && u[1] > 0x9f)) /* overlong; surrogates */
+        return 0;
+    if ((u[0] == 0xf0 && u[1] < 0x90) || (u[0] == 0xf4 && u[1] > 0x8f)) /* overlong; beyond U+10FFFF */
+        return 0;
+    return size;
+}
+
 size_t slice_find(struct slice s, char c)
 {
     const char *at = s.size ? memchr(s.data, c, s.size) : NULL;

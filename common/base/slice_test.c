@@ -95,13 +95,41 @@ static void test_number(void **state)
     assert_true(value == UINT64_MAX);
 }
 
+static void test_utf8(void **state)
+{
+    static const struct {
+        struct slice text;
+        size_t size;
+    } cases[] = {
+        {S("a"), 1},
+        {S("\x7f"), 1},
+        {S("\0"), 1},
+        {S("\xc3\xa4x"), 2},
+        {S("\xe2\x82\xac"), 3},
+        {S("\xf0\x9f\x8e\xac"), 4},
+        {S("\xf4\x8f\xbf\xbf"), 4},
+        {S(""), 0},
+        {S("\x80"), 0},
+        {S("\xc3"), 0},
+        {S("\xe2\x82x"), 0},
+        {S("\xc0\xaf"), 0},
+        {S("\xe0\x80\xaf"), 0},
+        {S("\xed\xa0\x80"), 0},
+        {S("\xf0\x8f\x80\x80"), 0},
+        {S("\xf4\x90\x80\x80"), 0},
+        {S("\xff"), 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++)
+        assert_int_equal(slice_utf8_sequence(cases[i].text), cases[i].size);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_compare),
-        cmocka_unit_test(test_cut),
-        cmocka_unit_test(test_split),
-        cmocka_unit_test(test_number),
+        cmocka_unit_test(test_compare), cmocka_unit_test(test_cut),  cmocka_unit_test(test_split),
+        cmocka_unit_test(test_number),  cmocka_unit_test(test_utf8),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

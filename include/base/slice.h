@@ -57,6 +57,10 @@ bool slice_split(struct slice *rest, char separator, struct slice *ret_part);
 /* Decimal digits only, no sign, no spaces; false on anything else or on overflow of 64 bits. */
 bool slice_to_u64(struct slice s, uint64_t *ret_value);
 
+/* How many bytes the UTF-8 sequence takes that `s` begins with; 0 when it begins with none (RFC 3629 section
+ * 4), or is empty. */
+size_t slice_utf8_sequence(struct slice s);
+
 /* Index of the first `c`, or s.size. */
 size_t slice_find(struct slice s, char c);
 
