@@ -8,7 +8,6 @@
 
 #define SECONDS_MAX 10000000 /* 115 days: even a whole playlist of such segments sums up within 64 bits */
 #define US_PER_S    1000000
-#define DAY_S       86400
 
 static bool is_name_char(char c)
 {
@@ -174,7 +173,7 @@ static bool parse_zone_s(struct slice text, int64_t *ret_offset_s)
         text = slice_skip(text, 1);
     if (text.size > 0 && !take_number(&text, 2, 0, &minutes))
         return false;
-    *ret_offset_s = (west ? -1 : 1) * (int64_t)(hours * 3600 + minutes * 60);
+    *ret_offset_s = (west ? -1 : 1) * (int64_t)(hours * 60 + minutes) * 60;
     return text.size == 0;
 }
 
@@ -197,7 +196,7 @@ static bool take_fraction_us(struct slice *rest, int64_t *ret_us)
 bool hls_parse_datetime_ms(struct slice text, int64_t *ret_epoch_ms)
 {
     struct http_civil c;
-    int64_t fraction_us, zone_s;
+    int64_t epoch_s, fraction_us, zone_s;
 
     text = slice_trim(text);
     if (!take_number(&text, 4, '-', &c.year) || !take_number(&text, 2, '-', &c.month) ||
@@ -206,13 +205,9 @@ bool hls_parse_datetime_ms(struct slice text, int64_t *ret_epoch_ms)
         return false;
     if (!take_fraction_us(&text, &fraction_us) || !parse_zone_s(text, &zone_s))
         return false;
-    if (c.month < 1 || c.month > 12 || c.day < 1 || c.day > http_date_month_days(c.year, c.month) ||
-        c.hour > 23 || c.minute > 59 || c.second > 60)
+    if (!http_date_from_civil(&c, &epoch_s))
         return false;
-    *ret_epoch_ms =
-        (http_date_days(c.year, c.month, c.day) * DAY_S + c.hour * 3600 + c.minute * 60 + c.second - zone_s) *
-            1000 +
-        fraction_us / 1000;
+    *ret_epoch_ms = (epoch_s - zone_s) * 1000 + fraction_us / 1000;
     return true;
 }
 

@@ -159,8 +159,10 @@ static enum hls_error_code tag_map(struct hls_reader *r, struct slice value)
     map.range.has_offset = map.range.present; /* from 0 when it does not say */
     r->map_expanded.size = 0;
     map.uri = hls_reader_expand(r, map.uri, &r->map_expanded);
-    r->map = r->is_unresolved ? (struct hls_map){0} : map;
-    if (!r->is_unresolved && r->events->on_map)
+    if (r->is_unresolved)
+        map.uri = (struct slice){0};
+    r->map = map;
+    if (map.uri.data && r->events->on_map)
         r->events->on_map(r->user, &map);
     return HLS_ERROR_OK;
 }

@@ -10,7 +10,7 @@
 const char *hls_error_text(enum hls_error_code code)
 {
     static const char *const texts[] = {
-#define E(name, text) [HLS_ERROR_##name] = text,
+#define E(name, text) [HLS_ERROR_##name] = (text),
         HLS_ERRORS(E)
 #undef E
     };

@@ -26,7 +26,7 @@ static int64_t floor_div(int64_t a, int64_t b)
     return a / b - (a % b < 0);
 }
 
-int64_t http_date_days(int year, int month, int day)
+static int64_t days_since_epoch(int year, int month, int day)
 {
     int64_t y = (int64_t)year - (month <= 2);
     int64_t era = floor_div(y, 400), year_of_era = y - era * 400;
@@ -36,12 +36,25 @@ int64_t http_date_days(int year, int month, int day)
            EPOCH_DAY;
 }
 
-int http_date_month_days(int year, int month)
+static int month_days(int year, int month)
 {
     static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
 
     return days[month - 1] + (month == 2 && leap);
+}
+
+bool http_date_from_civil(const struct http_civil *civil, int64_t *ret_epoch_s)
+{
+    const struct http_civil *c = civil;
+
+    if (c->month < 1 || c->month > 12 || c->day < 1 || c->day > month_days(c->year, c->month))
+        return false;
+    if (c->hour < 0 || c->hour > 23 || c->minute < 0 || c->minute > 59 || c->second < 0 || c->second > 60)
+        return false;
+    *ret_epoch_s = days_since_epoch(c->year, c->month, c->day) * DAY_S + INT64_C(3600) * c->hour +
+                   INT64_C(60) * c->minute + (c->second == 60 ? 59 : c->second);
+    return true;
 }
 
 struct http_civil http_date_civil(int64_t epoch_s)
@@ -67,7 +80,7 @@ struct http_civil http_date_civil(int64_t epoch_s)
 
 void http_date_format(int64_t epoch_s, char ret_text[HTTP_DATE_SIZE])
 {
-    int64_t first = http_date_days(0, 1, 1) * DAY_S, end = http_date_days(YEAR_MAX + 1, 1, 1) * DAY_S;
+    int64_t first = days_since_epoch(0, 1, 1) * DAY_S, end = days_since_epoch(YEAR_MAX + 1, 1, 1) * DAY_S;
     struct http_civil c;
     char text[64]; /* the compiler cannot know how small the numbers are */
 
@@ -205,12 +218,6 @@ static void read_asctime(struct reader *r, struct http_civil *c)
     c->year = take_number(r, 4);
 }
 
-static bool civil_valid(const struct http_civil *c)
-{
-    return c->day >= 1 && c->day <= http_date_month_days(c->year, c->month) && c->hour <= 23 &&
-           c->minute <= 59 && c->second <= 60;
-}
-
 bool http_date_parse(struct slice text, int64_t now_s, int64_t *ret_epoch_s)
 {
     struct reader r = {slice_trim(text), false};
@@ -223,9 +230,5 @@ bool http_date_parse(struct slice text, int64_t now_s, int64_t *ret_epoch_s)
         read_fixdate(&r, &c);
     else
         read_rfc850(&r, now_s, &c);
-    if (r.bad || r.rest.size > 0 || !civil_valid(&c))
-        return false;
-    *ret_epoch_s = http_date_days(c.year, c.month, c.day) * DAY_S + c.hour * 3600 + c.minute * 60 +
-                   (c.second == 60 ? 59 : c.second);
-    return true;
+    return !r.bad && r.rest.size == 0 && http_date_from_civil(&c, ret_epoch_s);
 }

@@ -13,6 +13,15 @@
 #define NOV_1994 784111777 /* Sun, 06 Nov 1994 08:49:37 GMT, the RFC's example */
 #define NOW      1750000000
 
+static int64_t day_s(int year, int month, int day)
+{
+    struct http_civil civil = {.year = year, .month = month, .day = day};
+    int64_t epoch_s = HTTP_DATE_NONE;
+
+    http_date_from_civil(&civil, &epoch_s);
+    return epoch_s;
+}
+
 static int64_t parse(const char *text)
 {
     int64_t epoch_s = HTTP_DATE_NONE;
@@ -43,7 +52,7 @@ static void test_format_is_imf_fixdate(void **state)
 static void test_format_agrees_with_libc_and_reads_back(void **state)
 {
     (void)state;
-    for (int64_t epoch_s = -5000000000; epoch_s < 20000000000; epoch_s += 86399 * 97) {
+    for (int64_t epoch_s = -5000000000; epoch_s < 20000000000; epoch_s += INT64_C(86399) * 97) {
         char ours[HTTP_DATE_SIZE], theirs[HTTP_DATE_SIZE];
         time_t t = (time_t)epoch_s;
         struct tm tm;
@@ -68,18 +77,18 @@ static void test_section_5_6_7_three_forms(void **state)
 static void test_section_5_6_7_two_digit_years(void **state)
 {
     int64_t in_2025 = NOW, epoch_s;
-    int64_t in_1999 = http_date_days(1999, 6, 1) * 86400;
-    int64_t in_2099 = http_date_days(2099, 6, 1) * 86400;
+    int64_t in_1999 = day_s(1999, 6, 1);
+    int64_t in_2099 = day_s(2099, 6, 1);
 
     (void)state;
     assert_true(http_date_parse(slice_of("Tuesday, 01-Jan-75 00:00:00 GMT"), in_2025, &epoch_s));
-    assert_int_equal(epoch_s, http_date_days(2075, 1, 1) * 86400);
+    assert_int_equal(epoch_s, day_s(2075, 1, 1));
     assert_true(http_date_parse(slice_of("Tuesday, 01-Jan-76 00:00:00 GMT"), in_2025, &epoch_s));
-    assert_int_equal(epoch_s, http_date_days(1976, 1, 1) * 86400);
+    assert_int_equal(epoch_s, day_s(1976, 1, 1));
     assert_true(http_date_parse(slice_of("Tuesday, 01-Jan-05 00:00:00 GMT"), in_1999, &epoch_s));
-    assert_int_equal(epoch_s, http_date_days(2005, 1, 1) * 86400);
+    assert_int_equal(epoch_s, day_s(2005, 1, 1));
     assert_true(http_date_parse(slice_of("Tuesday, 01-Jan-05 00:00:00 GMT"), in_2099, &epoch_s));
-    assert_int_equal(epoch_s, http_date_days(2105, 1, 1) * 86400);
+    assert_int_equal(epoch_s, day_s(2105, 1, 1));
 }
 
 static void test_caches_ignore_case_and_take_utc(void **state)
@@ -97,6 +106,23 @@ static void test_leap_days_and_seconds(void **state)
     assert_int_equal(parse("Sun, 06 Nov 1994 08:49:60 GMT"), NOV_1994 + 22);
     assert_int_equal(parse("Tue, 29 Feb 2100 00:00:00 GMT"), HTTP_DATE_NONE);
     assert_int_equal(parse("Tue, 29 Feb 2023 00:00:00 GMT"), HTTP_DATE_NONE);
+}
+
+static void test_civil_there_and_back(void **state)
+{
+    struct http_civil c = http_date_civil(-1);
+    int64_t epoch_s;
+
+    (void)state;
+    assert_int_equal(c.year, 1969);
+    assert_int_equal(c.second, 59);
+    assert_true(http_date_from_civil(&c, &epoch_s));
+    assert_int_equal(epoch_s, -1);
+    assert_int_equal(day_s(1970, 0, 1), HTTP_DATE_NONE);
+    assert_int_equal(day_s(1970, 13, 1), HTTP_DATE_NONE);
+    assert_int_equal(day_s(1970, 4, 31), HTTP_DATE_NONE);
+    c.hour = -1;
+    assert_false(http_date_from_civil(&c, &epoch_s));
 }
 
 static void test_what_is_no_date(void **state)
@@ -160,6 +186,7 @@ int main(void)
         cmocka_unit_test(test_section_5_6_7_two_digit_years),
         cmocka_unit_test(test_caches_ignore_case_and_take_utc),
         cmocka_unit_test(test_leap_days_and_seconds),
+        cmocka_unit_test(test_civil_there_and_back),
         cmocka_unit_test(test_what_is_no_date),
         cmocka_unit_test(test_absent_field_is_no_date),
     };

@@ -116,7 +116,7 @@ void http_cache_control_add(struct cache_control *cc, struct slice line)
 const char *freshness_verdict_name(enum store_verdict verdict)
 {
     static const char *const names[] = {
-#define V(name, text) [STORE_##name] = text,
+#define V(name, text) [STORE_##name] = (text),
         STORE_VERDICTS(V)
 #undef V
     };

@@ -4,6 +4,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -171,10 +172,9 @@ static void test_section_6_2_2_3_paths(void **state)
 static void assert_without_dots(const char *path, const char *wanted)
 {
     char text[64];
-    size_t size = strlen(path);
 
-    memcpy(text, path, size);
-    assert_slice(slice_make(text, uri_remove_dot_segments(text, size)), wanted);
+    snprintf(text, sizeof(text), "%s", path);
+    assert_slice(slice_make(text, uri_remove_dot_segments(text, strlen(text))), wanted);
 }
 
 static void test_section_5_2_4_remove_dot_segments(void **state)

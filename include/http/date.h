@@ -22,16 +22,14 @@ void http_date_format(int64_t epoch_s, char ret_text[HTTP_DATE_SIZE]);
  */
 bool http_date_parse(struct slice text, int64_t now_s, int64_t *ret_epoch_s);
 
-/* Days from 1970-01-01 to a date of the Gregorian calendar; month 1 to 12, day not checked against the month.
- */
-int64_t http_date_days(int year, int month, int day);
-int http_date_month_days(int year, int month); /* 28 to 31 */
-
-struct http_civil {
+struct http_civil {                             /* a date and time in UTC */
     int year, month, day, hour, minute, second; /* month and day from 1 */
 };
 
-/* The date and time in UTC; for times whose year fits an int. */
+/* For times whose year fits an int. */
 struct http_civil http_date_civil(int64_t epoch_s);
+
+/* False when there is no such day or time. A leap second is taken as the second before it. */
+bool http_date_from_civil(const struct http_civil *civil, int64_t *ret_epoch_s);
 
 #endif

@@ -63,8 +63,7 @@ void http_cache_control_add(struct cache_control *cc, struct slice line);
 struct freshness_input {
     unsigned status;
     struct cache_control cache_control;
-    struct slice expires, date, last_modified, age, vary,
-        pragma; /* data NULL when absent; lines joined by comma */
+    struct slice expires, date, last_modified, age, vary, pragma; /* data NULL when absent; lines joined */
     bool has_set_cookie;
     bool has_authorization; /* of the request */
     bool request_no_store;  /* the request's Cache-Control said so and the site honours it */
