@@ -2,17 +2,19 @@
 /*
  * Streams: a uv_poll on the socket, and our own recv, sendmsg and sendfile. TLS is in tls_session.c.
  *
- *   accept, plain ---------------> OPENING --turn ends--+
- *   accept, TLS ---> HANDSHAKING <---+                  +--> OPEN --stream_close--> gone, or LINGERING first
- * when connect ---> CONNECTING ---------+------------------+                           TLS has unsent records
- *                    |  any failure before OPEN: on_open(status), FAILED
+ *   accept, plain --> OPENING ------------- turn ends ---------+
+ *   accept, TLS ----------------------+                        |
+ *   connect --> CONNECTING --- TLS ---+--> HANDSHAKING --------+--> OPEN --stream_close--> gone
+ *                    |                                         |      \--> LINGERING --> gone
+ *                    +--------------- plain -------------------+           while TLS has unsent records
+ *   any failure before OPEN --> FAILED, said by on_open
  *
  * What is polled for changes as seldom as possible, because each change costs two epoll_ctl:
  * - Reading stays armed when it is no longer wanted, until it fires unwanted: most often the owner wants it
- * again before the peer sends anything.
+ *   again before the peer sends anything.
  * - The peer's end (FIN) is polled for even when reading is not wanted, and told once by on_readable. After
- * it only a reset is listened for (UV_PRIORITIZED keeps the socket registered, errors are always reported),
- * told once more. So neither can spin.
+ *   it only a reset is listened for (UV_PRIORITIZED keeps the socket registered, errors are always reported),
+ *   and told once more. So neither can spin.
  * - A change made outside of this stream's callbacks is applied at the end of the turn.
  */
 #include "io/stream.h"
@@ -28,12 +30,9 @@
 #include "loop_private.h"
 #include "tls_session.h"
 
-#define SEND_MAX                                                                              \
-    ((size_t)1024 * 1024) /* in one call, so that one fast viewer does not hold up the others \
-                           */
-#define SENDFILE_MIN \
-    ((size_t)16 * 1024)     /* below it, copying from the map is cheaper than pinning its pages */
-#define LINGER_MAX_MS 15000 /* how long closed TLS streams may take for their last records */
+#define SEND_MAX      ((size_t)1 << 20)  /* in one call: a fast viewer must not hold up the others */
+#define SENDFILE_MIN  ((size_t)16 << 10) /* below it, copying is cheaper than pinning pages */
+#define LINGER_MAX_MS 15000              /* how long closed TLS streams may take for their last records */
 
 enum stream_state {
     STREAM_OPENING, /* on_open is due at the end of the turn, with s->error */
