@@ -154,7 +154,7 @@ static char *name_of(struct slice uri)
 
 static void add_rendition(struct loading *l, struct slice reference)
 {
-    struct live_rendition *renditions = l->vod->renditions, *added;
+    struct live_rendition *renditions = NULL, *added;
     char path[PATH_SIZE_MAX];
     struct buf uri;
 
@@ -164,8 +164,9 @@ static void add_rendition(struct loading *l, struct slice reference)
         buf_fini(&uri);
         return;
     }
-    renditions = grown(renditions, l->vod->rendition_count, sizeof(*renditions));
-    if (l->vod->rendition_count == CHANNEL_RENDITIONS_MAX || renditions == NULL) {
+    if (l->vod->rendition_count < CHANNEL_RENDITIONS_MAX)
+        renditions = grown(l->vod->renditions, l->vod->rendition_count, sizeof(*renditions));
+    if (renditions == NULL) {
         fault(l, "too many renditions");
         buf_fini(&uri);
         return;

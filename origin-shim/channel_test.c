@@ -238,6 +238,21 @@ static void test_what_cannot_be_played(void **state)
     assert_refused(f, "vod/main.m3u8", "I-frame playlists");
 }
 
+static void test_renditions_are_bounded(void **state)
+{
+    struct fixture *f = *state;
+    struct buf master;
+
+    buf_init(&master, 10000);
+    buf_append_text(&master, "#EXTM3U\n");
+    for (int i = 0; i <= CHANNEL_RENDITIONS_MAX; i++)
+        buf_printf(&master, "#EXT-X-STREAM-INF:BANDWIDTH=1\n%d.m3u8\n", i);
+    assert_true(buf_append_char(&master, '\0'));
+    write_file(f, "vod/main.m3u8", master.data);
+    assert_refused(f, "vod/main.m3u8", "too many renditions");
+    buf_fini(&master);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -245,6 +260,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_urls_find_files, setup, teardown),
         cmocka_unit_test_setup_teardown(test_urls_that_are_none, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_cannot_be_played, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_renditions_are_bounded, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

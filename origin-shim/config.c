@@ -70,7 +70,7 @@ static bool get_text(struct reading *r, struct fy_node *node, struct slice *ret_
 static bool read_root(struct reading *r, struct fy_node *value)
 {
     struct buf complaint;
-    struct slice text;
+    struct slice text = SLICE_EMPTY;
 
     buf_init(&complaint, FAULT_SIZE_MAX);
     return get_text(r, value, &text) &&
@@ -81,7 +81,7 @@ static bool read_number(struct reading *r, struct fy_node *value, const char *na
                         unsigned *ret_number)
 {
     struct buf complaint;
-    struct slice text;
+    struct slice text = SLICE_EMPTY;
 
     buf_init(&complaint, FAULT_SIZE_MAX);
     return get_text(r, value, &text) &&
@@ -101,7 +101,7 @@ static bool read_live_window(struct reading *r, struct fy_node *value)
 static bool read_listen(struct reading *r, struct fy_node *value)
 {
     struct fy_node *item;
-    struct slice text;
+    struct slice text = SLICE_EMPTY;
     void *at = NULL;
 
     if (!fy_node_is_sequence(value))
@@ -118,7 +118,7 @@ static bool read_listen(struct reading *r, struct fy_node *value)
 
 static bool read_channel(struct reading *r, struct fy_node *map)
 {
-    struct slice name = SLICE_EMPTY, source = SLICE_EMPTY, key;
+    struct slice name = SLICE_EMPTY, source = SLICE_EMPTY, key = SLICE_EMPTY;
     struct fy_node_pair *pair;
     unsigned window = 0;
     struct buf complaint;
@@ -165,7 +165,7 @@ static bool read_live(struct reading *r, struct fy_node *value)
 static bool read_cache_control(struct reading *r, struct fy_node *value)
 {
     struct fy_node_pair *pair;
-    struct slice name, text;
+    struct slice name = SLICE_EMPTY, text = SLICE_EMPTY;
     void *at = NULL;
 
     if (!fy_node_is_mapping(value))
@@ -190,7 +190,7 @@ static const struct field fields[] = {
 static bool read_field(struct reading *r, struct fy_node_pair *pair)
 {
     struct fy_node *key = fy_node_pair_key(pair);
-    struct slice name;
+    struct slice name = SLICE_EMPTY;
 
     if (!get_text(r, key, &name))
         return false;

@@ -48,7 +48,7 @@ static bool open_channels(struct program *p)
     struct buf error;
     bool ok = true;
 
-    s->channels = calloc(OPTIONS_CHANNELS_MAX, sizeof(*s->channels));
+    s->channels = calloc(OPTIONS_CHANNELS_MAX, sizeof(struct channel *));
     buf_init(&error, 1024);
     for (size_t i = 0; s->channels != NULL && ok && i < p->options.channel_count; i++) {
         int status = channel_open(s->root, &p->options.channels[i], &error, &s->channels[i]);

@@ -7,13 +7,10 @@
 
 #include "http/uri.h"
 
-static int hex_value(char c)
+/* Of a digit that has been parsed and normalised: 0-9 or A-F. */
+static unsigned hex_value(char c)
 {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'A' && c <= 'F') /* normalised: upper case */
-        return c - 'A' + 10;
-    return -1;
+    return c <= '9' ? (unsigned)(c - '0') : (unsigned)(c - 'A') + 10;
 }
 
 /* Decodes the percent-encodings that normalising has left. False for bytes that no name of a file here has.
