@@ -31,7 +31,7 @@ def address_of(url):
 
 class Program:
     """One process. Its standard error goes to a file in `folder`, its standard output is read for ready lines:
-    "NAME ready URL" for a listener, "NAME ready admin URL" for the admin listener.
+    "NAME ready URL" for a listener, "admin URL" for the admin listener.
     """
 
     name = ""
@@ -43,6 +43,7 @@ class Program:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.listeners = listeners
         self.process = None
+        self.stderr_path = None  # of the last start
         self._starts = 0
 
     def start(self):
@@ -70,10 +71,10 @@ class Program:
         for line in self.process.stdout:
             text = line.decode(errors="replace").rstrip("\n")
             self._output.append(text)
-            match = re.fullmatch(rf"{self.name} ready (admin )?(https?://\S+)", text)
-            if match and match[1]:
+            match = re.fullmatch(r"(\S+ ready|admin) (https?://\S+)", text)
+            if match and match[1] == "admin":
                 self.admin_url = match[2]
-            elif match:
+            elif match and match[1] == f"{self.name} ready":
                 self.urls.append(match[2])
 
     def _is_ready(self):
@@ -84,7 +85,9 @@ class Program:
         return len(self.urls) + (self.admin_url is not None) == self.listeners
 
     def log(self):
-        """All it has said so far."""
+        """All it has said since its last start."""
+        if self.stderr_path is None:
+            return f"--- {self.name}: never started"
         return "\n".join([f"--- {self.name}: {' '.join(self.arguments)}", *self._output,
                           self.stderr_path.read_text(errors="replace")])
 
@@ -158,8 +161,9 @@ class Shim(Program):
 
 
 class Edge(Program):
-    """edge, with a configuration given as a dict. What the dict leaves out is filled in for tests: a free port, two
-    workers, a small arena in the folder.
+    """edge, with a configuration given as a dict (docs/config.md). What it leaves out is filled in for tests: a free
+    port, two workers, a small arena and an access log in the folder. arena=None, access_log=None: none. The admin
+    listener is always there: without /stats a test cannot end.
     """
 
     name = "edge"
@@ -169,24 +173,31 @@ class Edge(Program):
         self.config = self._complete(config)
         self.config_path = self.folder / "edge.yaml"
         super().__init__([self.config_path], folder, len(self.config["listen"]) + 1)
-        self.write_config()
 
     def _complete(self, config):
-        defaults = {
+        complete = {
             "edge": "test",
             "workers": 2,
             "listen": [{"address": "127.0.0.1:0"}],
             "admin": "127.0.0.1:0",
             "arena": {},
             "access_log": {"path": str(self.folder / "access.log")},
+            **config,
         }
-        arena = {"path": str(self.folder / "arena"), "size": "64MiB", "region_size": "4MiB", "slice_size": "1MiB"}
-        complete = {**defaults, **config}
-        complete["arena"] = {**arena, **complete["arena"]}
-        return complete
+        if complete["arena"] is not None:
+            arena = {"path": str(self.folder / "arena"), "size": "64MiB", "region_size": "4MiB", "slice_size": "1MiB"}
+            complete["arena"] = {**arena, **complete["arena"]}
+        return {name: value for name, value in complete.items() if value is not None}
 
-    def write_config(self):
+    def start(self):
+        """Writes the configuration as it is now, and starts with it."""
         self.config_path.write_text(json.dumps(self.config, indent=2) + "\n")  # JSON is YAML
+        return super().start()
+
+    def access_log(self):
+        """Its records so far; what it has not written yet is missing."""
+        path = Path(self.config["access_log"]["path"])
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     @property
     def admin_address(self):
