@@ -38,7 +38,7 @@ void access_log_close(struct access_log *log);
 void access_log_reopen(struct access_log *log);
 
 struct access_record {
-    int64_t wall_ms;   /* when the request was complete */
+    int64_t wall_ms;   /* when the request had ended */
     struct slice site; /* slices may have data NULL: not known, not given */
     const struct addr *viewer;
     const char *country;

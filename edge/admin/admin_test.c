@@ -235,6 +235,43 @@ static void test_latencies(void **state)
     json_decref(stats);
 }
 
+static char *read_documentation(void)
+{
+    static char text[65536];
+    char path[512];
+    FILE *file;
+
+    snprintf(path, sizeof(path), "%s", __FILE__);
+    snprintf(strrchr(path, '/'), 32, "/../../docs/stats.md");
+    file = fopen(path, "r");
+    assert_non_null(file);
+    text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+    fclose(file);
+    return text;
+}
+
+static void assert_names_are_in(const char *documentation, json_t *object)
+{
+    for (void *i = json_object_iter(object); i; i = json_object_iter_next(object, i))
+        if (!strstr(documentation, json_object_iter_key(i)))
+            fail_msg("docs/stats.md does not know %s", json_object_iter_key(i));
+}
+
+/* Names are promises, so they stand in the documentation. */
+static void test_names_are_documented(void **state)
+{
+    static const char *const parts[] = {"flights",    "arena",    "origin",  "connections",
+                                        "access_log", "by_cause", "by_class"};
+    const char *documentation = read_documentation();
+    json_t *stats = read_stats();
+
+    (void)state;
+    assert_names_are_in(documentation, stats);
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+        assert_names_are_in(documentation, json_object_get(stats, parts[i]));
+    json_decref(stats);
+}
+
 static void assert_contains(const struct buf *text, const char *line)
 {
     if (!memmem(text->data, text->size, line, strlen(line)))
@@ -424,15 +461,11 @@ static void test_address_in_use(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_totals),
-        TEST(test_sites),
-        TEST(test_byte_hit_ratio),
-        TEST(test_the_rest),
-        TEST(test_latencies),
-        TEST(test_metrics),
-        TEST(test_promtool_has_no_complaint),
-        TEST(test_resources),
-        TEST(test_address_in_use),
+        TEST(test_totals),         TEST(test_sites),
+        TEST(test_byte_hit_ratio), TEST(test_the_rest),
+        TEST(test_latencies),      TEST(test_names_are_documented),
+        TEST(test_metrics),        TEST(test_promtool_has_no_complaint),
+        TEST(test_resources),      TEST(test_address_in_use),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

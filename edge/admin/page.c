@@ -6,12 +6,14 @@
 
 __asm__(".pushsection .rodata\n"
         "page_text: .incbin \"admin/page.html\"\n"
-        "page_text_end:\n"
+        "page_text_end: .balign 8\n"
+        "page_text_size: .quad page_text_end - page_text\n"
         ".popsection\n");
 
-extern const char page_text[], page_text_end[];
+extern const char page_text[];
+extern const uint64_t page_text_size;
 
 struct slice page_html(void)
 {
-    return slice_make(page_text, (size_t)(page_text_end - page_text));
+    return slice_make(page_text, page_text_size);
 }
