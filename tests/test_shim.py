@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import time
 from email.utils import formatdate
 from urllib.parse import quote
@@ -259,6 +260,13 @@ def test_stop_does_not_wait_for_ever(shim, root):
         viewer.request("/large.ts")
         viewer.read(1)
         program.stop()  # asserts an orderly end while the viewer does not read
+
+
+def test_interrupt_ends_it_too(shim, root):
+    program = shim(root)
+    with Connection(program.address):  # an idle connection holds nothing up
+        program.process.send_signal(signal.SIGINT)
+        program.wait()
 
 
 def test_config_file(shim, root, tmp_path):
