@@ -142,20 +142,6 @@ int fetch_start(struct fetch_pool *p, const struct fetch_target *target,
     return 0;
 }
 
-static void fetch_free(struct fetch *f)
-{
-    list_remove(&f->node);
-    free(f);
-}
-
-void fetch_done(struct fetch *f, enum fetch_result result)
-{
-    REQUIRE(!f->connection);
-    counter_add(&f->origin->pool->stats.results[result], 1);
-    f->events->on_done(f, result);
-    fetch_free(f);
-}
-
 void fetch_cancel(struct fetch *f)
 {
     struct fetch_origin *o = f->origin;
@@ -165,7 +151,8 @@ void fetch_cancel(struct fetch *f)
     else
         leave_line(f);
     later_start(o->pool->loop, &o->serve); /* it may go now */
-    fetch_free(f);
+    list_remove(&f->node);
+    free(f);
 }
 
 void *fetch_user(const struct fetch *f)
@@ -213,14 +200,14 @@ int fetch_pool_new(struct loop *l, struct resolver *resolver, const struct fetch
 
 void fetch_pool_free(struct fetch_pool *p)
 {
-    while (!list_is_empty(&p->fetches))
-        fetch_cancel(LIST_FIRST(&p->fetches, struct fetch, node));
-    while (!list_is_empty(&p->origins)) {
-        struct fetch_origin *o = LIST_FIRST(&p->origins, struct fetch_origin, node);
-        struct fetch_connection *c;
+    struct fetch_origin *o, *following_origin;
+    struct fetch *f, *following;
 
-        while ((c = fetch_connection_first_idle(o)) != NULL)
-            fetch_connection_close(c);
+    LIST_FOR_EACH_SAFE(f, following, &p->fetches, node)
+    fetch_cancel(f);
+    LIST_FOR_EACH_SAFE(o, following_origin, &p->origins, node)
+    {
+        fetch_connection_close_idle(o);
         origin_free(o);
     }
     free(p->buffer);

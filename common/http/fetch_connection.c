@@ -28,7 +28,7 @@ enum connection_state {
     CONNECTION_HEAD,       /* the request goes out, the head comes in */
     CONNECTION_BODY,
     CONNECTION_IDLE,
-    CONNECTION_CLOSED, /* only while one of its functions still runs */
+    CONNECTION_CLOSED, /* until the end of the turn, as its functions may be on the stack */
 };
 
 /* A head that did not come in one piece. */
@@ -45,7 +45,7 @@ struct fetch_connection {
     struct stream *stream;
     struct timer deadline;
     enum connection_state state;
-    unsigned depth; /* its functions on the stack: freed when the last returns */
+    struct later free_later;
 
     struct resolve resolve;
     struct addr addresses[RESOLVE_ADDRESSES_MAX];
@@ -60,23 +60,6 @@ struct fetch_connection {
     struct http_parser parser;
 };
 
-static void enter(struct fetch_connection *c)
-{
-    c->depth++;
-}
-
-static void leave(struct fetch_connection *c)
-{
-    if (--c->depth > 0)
-        return;
-    if (c->state != CONNECTION_HEAD) {
-        free(c->partial);
-        c->partial = NULL;
-    }
-    if (c->state == CONNECTION_CLOSED)
-        free(c);
-}
-
 static struct loop *loop_of(const struct fetch_connection *c)
 {
     return c->origin->pool->loop;
@@ -89,9 +72,22 @@ static struct fetch_stats *stats_of(const struct fetch_connection *c)
 
 /* --- The end. --- */
 
+static void forget_partial(struct fetch_connection *c)
+{
+    free(c->partial);
+    c->partial = NULL;
+}
+
+static void on_free(struct later *later)
+{
+    struct fetch_connection *c = container_of(later, struct fetch_connection, free_later);
+
+    forget_partial(c);
+    free(c);
+}
+
 void fetch_connection_close(struct fetch_connection *c)
 {
-    enter(c);
     if (c->fetch)
         c->fetch->connection = NULL;
     c->fetch = NULL;
@@ -103,7 +99,16 @@ void fetch_connection_close(struct fetch_connection *c)
     list_remove(&c->node);
     c->origin->connection_count--;
     later_start(loop_of(c), &c->origin->serve);
-    leave(c);
+    later_start(loop_of(c), &c->free_later);
+}
+
+void fetch_done(struct fetch *f, enum fetch_result result)
+{
+    REQUIRE(!f->connection);
+    counter_add(&f->origin->pool->stats.results[result], 1);
+    f->events->on_done(f, result);
+    list_remove(&f->node);
+    free(f);
 }
 
 static void fail(struct fetch_connection *c, enum fetch_result result)
@@ -195,19 +200,25 @@ static void begin_request(struct fetch_connection *c)
 
 void fetch_connection_reuse(struct fetch_connection *c, struct fetch *f)
 {
-    enter(c);
     list_remove(&c->node);
     c->fetch = f;
     f->connection = c;
     c->reused = true;
     counter_add(&stats_of(c)->connections_reused, 1);
     begin_request(c);
-    leave(c);
 }
 
 struct fetch_connection *fetch_connection_first_idle(struct fetch_origin *o)
 {
     return list_is_empty(&o->idle) ? NULL : LIST_FIRST(&o->idle, struct fetch_connection, node);
+}
+
+void fetch_connection_close_idle(struct fetch_origin *o)
+{
+    struct fetch_connection *c, *following;
+
+    LIST_FOR_EACH_SAFE(c, following, &o->idle, node)
+    fetch_connection_close(c);
 }
 
 /* --- The response. --- */
@@ -350,6 +361,8 @@ static size_t receive_once(struct fetch_connection *c, ssize_t *ret_last)
         partial->filled += size;
         if (size > 0)
             consume(c, partial->data, partial->filled);
+        if (c->state != CONNECTION_HEAD)
+            forget_partial(c);
     } else {
         size = fill(c, p->buffer, FETCH_BUFFER_SIZE, ret_last);
         if (size > 0)
@@ -423,7 +436,6 @@ static void on_resolved(struct resolve *resolve, int status, const struct addr *
 {
     struct fetch_connection *c = container_of(resolve, struct fetch_connection, resolve);
 
-    enter(c);
     if (status < 0 || count == 0) {
         fail(c, FETCH_RESOLVE_FAILED);
     } else {
@@ -432,50 +444,42 @@ static void on_resolved(struct resolve *resolve, int status, const struct addr *
         c->state = CONNECTION_CONNECTING;
         try_next_address(c, -ETIMEDOUT);
     }
-    leave(c);
 }
 
 static void on_open(void *user, int status)
 {
     struct fetch_connection *c = user;
 
-    enter(c);
     if (status < 0) {
         try_next_address(c, status);
     } else {
         counter_add(&stats_of(c)->connections_opened, 1);
         begin_request(c);
     }
-    leave(c);
 }
 
 static void on_readable(void *user)
 {
     struct fetch_connection *c = user;
 
-    enter(c);
     if (c->state == CONNECTION_IDLE) /* it ended, or said what nobody asked */
         fetch_connection_close(c);
     else
         receive(c);
-    leave(c);
 }
 
 static void on_writable(void *user)
 {
     struct fetch_connection *c = user;
 
-    enter(c);
     if (c->fetch)
         send_request(c);
-    leave(c);
 }
 
 static void on_deadline(struct timer *t)
 {
     struct fetch_connection *c = container_of(t, struct fetch_connection, deadline);
 
-    enter(c);
     switch (c->state) {
     case CONNECTION_RESOLVING: fail(c, FETCH_RESOLVE_FAILED); break;
     case CONNECTION_CONNECTING: try_next_address(c, -ETIMEDOUT); break;
@@ -484,7 +488,6 @@ static void on_deadline(struct timer *t)
     case CONNECTION_IDLE: fetch_connection_close(c); break;
     case CONNECTION_CLOSED: UNREACHABLE();
     }
-    leave(c);
 }
 
 void fetch_connection_open(struct fetch *f)
@@ -496,7 +499,6 @@ void fetch_connection_open(struct fetch *f)
         fetch_done(f, FETCH_NO_MEMORY);
         return;
     }
-    enter(c);
     c->origin = o;
     c->fetch = f;
     f->connection = c;
@@ -504,8 +506,8 @@ void fetch_connection_open(struct fetch *f)
     list_init(&c->node);
     list_init(&c->resolve.node);
     timer_init(&c->deadline, on_deadline);
+    later_init(&c->free_later, on_free);
     c->connect_due_ms = loop_now_ms(o->pool->loop) + f->timeouts.connect_ms;
     timer_start(o->pool->loop, &c->deadline, f->timeouts.connect_ms);
     resolve_start(o->pool->resolver, &c->resolve, o->host, o->port, on_resolved);
-    leave(c);
 }

@@ -60,6 +60,7 @@ void fetch_connection_reuse(struct fetch_connection *c, struct fetch *f);
 
 struct fetch_connection *fetch_connection_first_idle(struct fetch_origin *o); /* NULL: none */
 void fetch_connection_close(struct fetch_connection *c);
+void fetch_connection_close_idle(struct fetch_origin *o); /* all of them */
 void fetch_connection_apply_pause(struct fetch_connection *c);
 
 #endif

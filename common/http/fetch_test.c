@@ -42,7 +42,7 @@ struct origin {
 
 static void read_request(int fd)
 {
-    char got[1024];
+    char got[1024] = "";
     size_t filled = 0;
 
     while (filled < 4 || memcmp(got + filled - 4, "\r\n\r\n", 4) != 0) {
@@ -252,12 +252,12 @@ static const struct fetch_stats *stats(struct stage *stage)
 struct probe {
     struct stage *stage;
     struct fetch *fetch; /* NULL: over */
-    bool done;
     enum fetch_result result;
     unsigned status;
     size_t heads, pieces;
     struct buf body;
     uint64_t received_bytes;
+    bool done; /* on_done was called */
 
     /* What it does meanwhile. */
     bool cancel_in_head, cancel_in_body, pause_in_head, pause_in_body;
@@ -834,7 +834,7 @@ static void test_connect_timeout(void **state)
     address.port = port;
     for (size_t i = 0; i < ARRAY_COUNT(fds); i++) {
         fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-        connect(fds[i], (struct sockaddr *)&sa, addr_to_sockaddr(&address, &sa));
+        (void)connect(fds[i], (struct sockaddr *)&sa, addr_to_sockaddr(&address, &sa));
     }
     probe_init(&first, stage);
     probe_start(&first, "127.0.0.1", port, "/", &timeouts);

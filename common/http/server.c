@@ -122,7 +122,7 @@ void server_connection_close(struct connection *c, bool reset)
         return;
     c->state = CONNECTION_CLOSED;
     timer_stop(&c->deadline);
-    later_stop(&c->later);
+    later_start(s->loop, &c->later); /* frees it */
     list_remove(&c->node);
     if (reset)
         stream_reset(c->stream);
@@ -133,12 +133,6 @@ void server_connection_close(struct connection *c, bool reset)
     counter_add(&s->stats.connections_closed, 1);
     s->connection_count--;
     note_drained(s);
-}
-
-void server_connection_leave(struct connection *c)
-{
-    if (--c->depth == 0 && c->state == CONNECTION_CLOSED)
-        free(c);
 }
 
 void server_connection_gone(struct connection *c, const char *reason)
@@ -397,7 +391,6 @@ static void on_open(void *user, int status)
     struct connection *c = user;
     struct http_server *s = c->server;
 
-    server_connection_enter(c);
     if (status < 0) {
         drop(c, HTTP_REFUSAL_HANDSHAKE_FAILED);
     } else {
@@ -406,36 +399,32 @@ static void on_open(void *user, int status)
         c->x.server_name = stream_server_name(c->stream);
         timer_start(s->loop, &c->deadline, s->options.header_timeout_ms);
     }
-    server_connection_leave(c);
 }
 
 static void on_readable(void *user)
 {
     struct connection *c = user;
 
-    server_connection_enter(c);
     if (c->state == CONNECTION_LINGER)
         drain_lingering(c);
     else if (receive(c) && (c->state == CONNECTION_IDLE || c->state == CONNECTION_HEAD))
         serve_requests(c);
-    server_connection_leave(c);
 }
 
 static void on_writable(void *user)
 {
     struct connection *c = user;
 
-    server_connection_enter(c);
     server_response_on_writable(c);
-    server_connection_leave(c);
 }
 
 static void on_later(struct later *later)
 {
     struct connection *c = container_of(later, struct connection, later);
 
-    server_connection_enter(c);
-    if (c->state == CONNECTION_EXCHANGE && c->broken) {
+    if (c->state == CONNECTION_CLOSED) {
+        free(c); /* nothing else of it, nor of the server, is touched */
+    } else if (c->state == CONNECTION_EXCHANGE && c->broken) {
         server_connection_gone(c, c->broken);
     } else if (c->state == CONNECTION_EXCHANGE && c->awaits_writable && !c->blocked) {
         c->awaits_writable = false;
@@ -443,14 +432,12 @@ static void on_later(struct later *later)
     } else if (c->state == CONNECTION_IDLE) {
         serve_requests(c);
     }
-    server_connection_leave(c);
 }
 
 static void on_deadline(struct timer *t)
 {
     struct connection *c = container_of(t, struct connection, deadline);
 
-    server_connection_enter(c);
     switch (c->state) {
     case CONNECTION_HANDSHAKE: drop(c, HTTP_REFUSAL_HANDSHAKE_TIMEOUT); break;
     case CONNECTION_HEAD:
@@ -471,7 +458,6 @@ static void on_deadline(struct timer *t)
     case CONNECTION_LINGER: server_connection_close(c, false); break;
     case CONNECTION_CLOSED: UNREACHABLE();
     }
-    server_connection_leave(c);
 }
 
 static const struct stream_events stream_events = {on_open, on_readable, on_writable};
@@ -555,11 +541,9 @@ void http_server_drain(struct http_server *s, void (*on_drained_fn)(void *user),
     s->drain_user = user;
     LIST_FOR_EACH_SAFE(c, following, &s->connections, node)
     {
-        server_connection_enter(c);
         if (c->state == CONNECTION_HANDSHAKE || c->state == CONNECTION_LINGER ||
             ((c->state == CONNECTION_IDLE || c->state == CONNECTION_HEAD) && unread_size(c) == 0))
             server_connection_close(c, false);
-        server_connection_leave(c);
     }
     note_drained(s);
 }
@@ -582,15 +566,14 @@ static void free_spares(struct http_server *s)
 
 void http_server_free(struct http_server *s)
 {
-    s->draining = false; /* its end is not its being drained */
-    while (!list_is_empty(&s->connections)) {
-        struct connection *c = LIST_FIRST(&s->connections, struct connection, node);
+    struct connection *c, *following;
 
-        server_connection_enter(c);
+    s->draining = false; /* its end is not its being drained */
+    LIST_FOR_EACH_SAFE(c, following, &s->connections, node)
+    {
         if (c->state == CONNECTION_EXCHANGE)
             server_connection_gone(c, "server_stopped");
         server_connection_close(c, true);
-        server_connection_leave(c);
     }
     later_stop(&s->drained);
     free_spares(s);

@@ -43,7 +43,7 @@ enum connection_state {
     CONNECTION_FLUSH,    /* the exchange is over, some of the outbox is unsent */
     CONNECTION_IDLE,     /* between requests */
     CONNECTION_LINGER,   /* all is sent; what still arrives is thrown away */
-    CONNECTION_CLOSED,   /* only while one of its functions still runs */
+    CONNECTION_CLOSED,   /* until the end of the turn, as its functions may be on the stack */
 };
 
 struct connection {
@@ -56,7 +56,6 @@ struct connection {
     struct later later;
 
     enum connection_state state;
-    unsigned depth;  /* its functions on the stack: freed when the last returns */
     bool serving;    /* inside serve_requests */
     bool peer_ended; /* no more requests will come */
     bool reading_off;
@@ -114,12 +113,5 @@ void server_connection_next(struct connection *c);
 /* Tells the handler, resets the connection. */
 void server_connection_gone(struct connection *c, const char *reason);
 void server_connection_close(struct connection *c, bool reset);
-
-/* Around everything that may call the handler or close the connection. */
-static inline void server_connection_enter(struct connection *c)
-{
-    c->depth++;
-}
-void server_connection_leave(struct connection *c);
 
 #endif

@@ -328,7 +328,6 @@ static void on_finish(struct exchange *x)
     struct connection *c = connection_of(x);
 
     REQUIRE(c->state == CONNECTION_EXCHANGE);
-    server_connection_enter(c);
     if (c->framing == HTTP_FRAMING_CHUNKED && !c->broken) {
         c->sent_bytes -= sizeof(last_chunk) - 1; /* counted at the start */
         server_response_append(c, last_chunk, sizeof(last_chunk) - 1);
@@ -337,7 +336,6 @@ static void on_finish(struct exchange *x)
         server_connection_close(c, true);
     else
         server_response_end(c);
-    server_connection_leave(c);
 }
 
 static void on_abort(struct exchange *x)
@@ -345,9 +343,7 @@ static void on_abort(struct exchange *x)
     struct connection *c = connection_of(x);
 
     REQUIRE(c->state == CONNECTION_EXCHANGE);
-    server_connection_enter(c);
     server_connection_close(c, true);
-    server_connection_leave(c);
 }
 
 static void on_set_pace(struct exchange *x, uint64_t rate_bytes_per_s)

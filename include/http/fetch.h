@@ -55,7 +55,7 @@ struct fetch_pool_options {
 struct fetch_target { /* where to; equal targets share connections */
     const char *host; /* name or IP literal, without brackets */
     uint16_t port;
-    struct tls_client *tls; /* NULL: plain */
+    struct tls_client *tls; /* NULL: plain; outlives the pool */
 };
 
 struct fetch_timeouts {

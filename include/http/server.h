@@ -43,8 +43,9 @@ struct http_server_options {
     uint64_t send_stall_timeout_ms; /* no byte could be sent for so long */
     void (*on_request)(struct exchange *x, void *user);
 
-    /* A request that never reached on_request was refused (head may be partial, refusals of connections have
-     * none). */
+    /* A request was refused that never reached on_request, or a connection was closed for one of the reasons
+     * above. `status`: of the response, 0 for none. Not called when a reader stalls: the exchange's on_gone
+     * says so. */
     void (*on_refused)(enum http_refusal refusal, const struct addr *peer, unsigned status,
                        uint64_t sent_bytes, void *user);
     void *user;
