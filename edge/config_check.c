@@ -222,6 +222,7 @@ static void check_hosts_unique(struct config_reader *r, const struct config *c)
 
     for (size_t i = 0; i < c->site_count; i++)
         count += c->sites[i].host_count;
+    REQUIRE(count > 0); /* no site, and none without a host, gets this far */
     all = calloc(count, sizeof(*all));
     if (!all) {
         config_table_pool(r)->failed = true;

@@ -12,14 +12,16 @@
 #define TABLE(name, check_) \
     static const struct config_table name##_table = {name##_fields, ARRAY_COUNT(name##_fields), check_}
 
-/* The ranges that many fields share. */
-#define TIMEOUT   .type = &config_type_duration, .min = "1ms", .max = "1h"
-#define FRESHNESS .type = &config_type_duration, .min = "0s", .max = "365d"
-#define SIZE      .type = &config_type_size
-#define INTEGER   .type = &config_type_integer
-
 #define AT(member)               CONFIG_AT(struct ITEM, member)
 #define LIST(member, item_count) CONFIG_LIST(struct ITEM, member, item_count)
+
+/* A number: its name, type, member, default, least and most. */
+#define NUMBER(name_, type_, member, preset_, min_, max_)                                                    \
+    {                                                                                                        \
+        (name_), .type = &config_type_##type_, AT(member), .preset = (preset_), .min = (min_), .max = (max_) \
+    }
+#define TIMEOUT(name_, member, preset_)   NUMBER(name_, duration, member, preset_, "1ms", "1h")
+#define FRESHNESS(name_, member, preset_) NUMBER(name_, duration, member, preset_, "0s", "365d")
 
 #define ITEM config_listener
 static const struct config_field listener_fields[] = {
@@ -32,9 +34,9 @@ TABLE(listener, NULL);
 #define ITEM config_arena
 static const struct config_field arena_fields[] = {
     {"path", .type = &config_type_path, .required = true, AT(path)},
-    {"size", SIZE, AT(size_bytes), .preset = "1GiB", .min = "4MiB", .max = "1024TiB"},
-    {"region_size", SIZE, AT(region_size_bytes), .preset = "64MiB", .min = "1MiB", .max = "1GiB"},
-    {"slice_size", SIZE, AT(slice_size_bytes), .preset = "4MiB", .min = "64KiB", .max = "256MiB"},
+    NUMBER("size", size, size_bytes, "1GiB", "4MiB", "1024TiB"),
+    NUMBER("region_size", size, region_size_bytes, "64MiB", "1MiB", "1GiB"),
+    NUMBER("slice_size", size, slice_size_bytes, "4MiB", "64KiB", "256MiB"),
 };
 TABLE(arena, config_check_arena);
 #undef ITEM
@@ -85,9 +87,9 @@ static const struct config_field edge_fields[] = {
     {"longitude", .type = &config_type_longitude, AT(place.longitude),
      .given_offset = offsetof(struct ITEM, place.has_point)},
     {"serves", .type = &config_type_country, LIST(serves, serve_count), .count_max = 256},
-    {"weight", INTEGER, AT(weight), .preset = "100", .min = "0", .max = "1000000"},
-    {"http_port", INTEGER, AT(http_port), .preset = "80", .min = "1", .max = "65535"},
-    {"https_port", INTEGER, AT(https_port), .preset = "443", .min = "1", .max = "65535"},
+    NUMBER("weight", integer, weight, "100", "0", "1000000"),
+    NUMBER("http_port", integer, http_port, "80", "1", "65535"),
+    NUMBER("https_port", integer, https_port, "443", "1", "65535"),
 };
 TABLE(edge, config_check_edge);
 #undef ITEM
@@ -110,24 +112,25 @@ TABLE(countries, config_check_countries);
 
 #define ITEM config_freshness
 static const struct config_field freshness_fields[] = {
-    {"playlist_live_max", FRESHNESS, AT(playlist_live_max_ms), .preset = "none", .may_be_none = true},
-    {"playlist_ended", FRESHNESS, AT(playlist_ended_ms), .preset = "1h"},
-    {"playlist_multivariant", FRESHNESS, AT(playlist_multivariant_ms), .preset = "30s"},
-    {"segment", FRESHNESS, AT(segment_ms), .preset = "30d"},
-    {"init", FRESHNESS, AT(init_ms), .preset = "30d"},
-    {"part", FRESHNESS, AT(part_ms), .preset = "10m"},
-    {"key", FRESHNESS, AT(key_ms), .preset = "1h"},
-    {"other", FRESHNESS, AT(other_ms), .preset = "1h"},
-    {"not_found", FRESHNESS, AT(not_found_ms), .preset = "1s"},
+    {"playlist_live_max", .type = &config_type_duration, AT(playlist_live_max_ms), .preset = "none",
+     .min = "0s", .max = "365d", .may_be_none = true},
+    FRESHNESS("playlist_ended", playlist_ended_ms, "1h"),
+    FRESHNESS("playlist_multivariant", playlist_multivariant_ms, "30s"),
+    FRESHNESS("segment", segment_ms, "30d"),
+    FRESHNESS("init", init_ms, "30d"),
+    FRESHNESS("part", part_ms, "10m"),
+    FRESHNESS("key", key_ms, "1h"),
+    FRESHNESS("other", other_ms, "1h"),
+    FRESHNESS("not_found", not_found_ms, "1s"),
 };
 TABLE(freshness, NULL);
 #undef ITEM
 
 #define ITEM config_origin_timeouts
 static const struct config_field origin_timeouts_fields[] = {
-    {"connect", TIMEOUT, AT(connect_ms), .preset = "3s"},
-    {"first_byte", TIMEOUT, AT(first_byte_ms), .preset = "15s"},
-    {"idle", TIMEOUT, AT(idle_ms), .preset = "15s"},
+    TIMEOUT("connect", connect_ms, "3s"),
+    TIMEOUT("first_byte", first_byte_ms, "15s"),
+    TIMEOUT("idle", idle_ms, "15s"),
 };
 TABLE(origin_timeouts, NULL);
 #undef ITEM
@@ -154,13 +157,13 @@ TABLE(site, config_check_site);
 
 #define ITEM config_limits
 static const struct config_field limits_fields[] = {
-    {"header_timeout", TIMEOUT, AT(header_timeout_ms), .preset = "10s"},
-    {"idle_timeout", TIMEOUT, AT(idle_timeout_ms), .preset = "60s"},
-    {"send_stall_timeout", TIMEOUT, AT(send_stall_timeout_ms), .preset = "30s"},
-    {"connections_max", INTEGER, AT(connections_max), .preset = "100000", .min = "1", .max = "10000000"},
-    {"request_head_max", SIZE, AT(request_head_max_bytes), .preset = "16KiB", .min = "1KiB", .max = "1MiB"},
-    {"uri_max", SIZE, AT(uri_max_bytes), .preset = "8KiB", .min = "256", .max = "64KiB"},
-    {"transient_bytes_max", SIZE, AT(transient_bytes_max), .preset = "256MiB", .min = "1MiB", .max = "1TiB"},
+    TIMEOUT("header_timeout", header_timeout_ms, "10s"),
+    TIMEOUT("idle_timeout", idle_timeout_ms, "60s"),
+    TIMEOUT("send_stall_timeout", send_stall_timeout_ms, "30s"),
+    NUMBER("connections_max", integer, connections_max, "100000", "1", "10000000"),
+    NUMBER("request_head_max", size, request_head_max_bytes, "16KiB", "1KiB", "1MiB"),
+    NUMBER("uri_max", size, uri_max_bytes, "8KiB", "256", "64KiB"),
+    NUMBER("transient_bytes_max", size, transient_bytes_max, "256MiB", "1MiB", "1TiB"),
 };
 TABLE(limits, config_check_limits);
 #undef ITEM
@@ -168,7 +171,7 @@ TABLE(limits, config_check_limits);
 #define ITEM config
 static const struct config_field config_fields[] = {
     {"edge", .type = &config_type_name, .required = true, AT(edge)},
-    {"workers", INTEGER, AT(workers), .preset = "0", .min = "0", .max = "64"},
+    NUMBER("workers", integer, workers, "0", "0", "64"),
     {"listen", .table = &listener_table, .required = true, LIST(listeners, listener_count), .count_min = 1,
      .count_max = 64},
     {"admin", .type = &config_type_socket_address, AT(admin),

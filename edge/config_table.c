@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <libfyaml.h>
+#include <stdio.h>
 
 #include "base/check.h"
 #include "config.h"
@@ -95,7 +96,7 @@ static struct quoted quoted(struct slice value)
 
     for (size_t i = 0; i < size; i++)
         q.text[i] = (unsigned char)line.data[i] < 0x20 || line.data[i] == 0x7f ? '?' : line.data[i];
-    strcpy(q.text + size, size < value.size ? "..." : "");
+    snprintf(q.text + size, sizeof(q.text) - size, "%s", size < value.size ? "..." : "");
     return q;
 }
 

@@ -662,21 +662,19 @@ static void assert_documented(const char *documentation, const struct config_tab
     for (size_t i = 0; i < table->count; i++) {
         const struct config_field *field = &table->fields[i];
         const char *type = field->table ? "map" : field->type->name;
-        char path[200], row[400], preset[100] = "";
+        char inner[200], row[400], preset[100] = "";
 
         if (field->required)
             snprintf(preset, sizeof(preset), " required");
         else if (field->preset)
             snprintf(preset, sizeof(preset), field->is_list ? " `[%s]`" : " `%s`", field->preset);
-        snprintf(path, sizeof(path), "%s%s%s", prefix, field->name, field->is_list ? "[]" : "");
         snprintf(row, sizeof(row), field->is_list ? "\n| `%s%s` | [%s] |%s |" : "\n| `%s%s` | %s |%s |",
                  prefix, field->name, type, preset);
         if (!strstr(documentation, row))
             fail_msg("docs/config.md has no row that begins with: %s", row + 1);
-        if (field->table) {
-            strcat(path, ".");
-            assert_documented(documentation, field->table, path);
-        }
+        snprintf(inner, sizeof(inner), "%s%s%s.", prefix, field->name, field->is_list ? "[]" : "");
+        if (field->table)
+            assert_documented(documentation, field->table, inner);
     }
 }
 
