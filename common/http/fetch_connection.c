@@ -193,7 +193,6 @@ static void begin_request(struct fetch_connection *c)
     c->response_begun = false;
     c->informational_count = 0;
     c->sent_bytes = 0;
-    http_parser_init(&c->parser, HTTP_PARSER_RESPONSE, &c->origin->pool->head);
     timer_start(loop_of(c), &c->deadline, c->fetch->timeouts.first_byte_ms);
     send_request(c);
 }
@@ -297,6 +296,10 @@ static void consume_head(struct fetch_connection *c, const char *data, size_t si
 {
     size_t size_max = c->origin->pool->options.head_size_max;
 
+    /* The pool's head serves all connections in turn, so it is made ready here and not when the request goes
+     * out. */
+    if (!c->partial)
+        http_parser_init(&c->parser, HTTP_PARSER_RESPONSE, &c->origin->pool->head);
     for (;;) {
         size_t head_size = 0;
         enum http_parse parsed = http_parser_head(&c->parser, data, size_min(size, size_max), &head_size);

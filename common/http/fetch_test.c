@@ -480,6 +480,26 @@ static void test_the_line(void **state)
     stage_close(stage);
 }
 
+/* All wait for their heads at the same time: what one response says is not taken for another's. */
+static void test_several_at_once(void **state)
+{
+    struct stage *stage = stage_open(4, 4);
+    struct probe p[4];
+
+    (void)state;
+    for (int round = 0; round < 2; round++) { /* on fresh connections, then on kept ones */
+        for (size_t i = 0; i < ARRAY_COUNT(p); i++) {
+            probe_init(&p[i], stage);
+            probe_start(&p[i], "127.0.0.1", stage->port, i % 2 ? "/" : "/304", &patient);
+        }
+        loop_run(stage->loop);
+        for (size_t i = 0; i < ARRAY_COUNT(p); i++)
+            assert_probe(&p[i], FETCH_OK, i % 2 ? 200 : 304, i % 2 ? "hello" : "");
+    }
+    assert_int_equal(counter_read(&stats(stage)->connections_opened), 4);
+    stage_close(stage);
+}
+
 /* Cancelled after each number of turns until it is too late: whatever state it is in, nothing leaks and the
  * pool goes on. */
 static void test_cancel_at_any_turn(void **state)
@@ -958,6 +978,7 @@ int main(void)
         cmocka_unit_test(test_responses_without_body_keep_the_connection),
         cmocka_unit_test(test_large_bodies),
         cmocka_unit_test(test_the_line),
+        cmocka_unit_test(test_several_at_once),
         cmocka_unit_test(test_cancel_at_any_turn),
         cmocka_unit_test(test_cancel_inside_callbacks),
         cmocka_unit_test(test_freeing_the_pool_cancels),
