@@ -169,16 +169,22 @@ static void withdraw(struct arena *a, struct arena_region *r) /* under mutex */
 {
     list_remove(&r->node);
     a->live_count--;
-    a->held_count++;
     atomic_store_explicit(&r->region.sequence, 0, memory_order_release);
     atomic_store_explicit(&r->entry->state, REGION_FREE, memory_order_release);
 }
 
+/* Unlinks what was withdrawn and gives back the arena's own reference; the last reader goes through
+ * on_unused. */
 static void reclaim(struct arena *a, struct arena_region *r)
 {
     region_file_unlink(a, r);
     counter_add_shared(&a->reclaimed, 1);
-    region_unref(&r->region);
+    pthread_mutex_lock(&a->mutex);
+    if (atomic_fetch_sub_explicit(&r->region.refs, 1, memory_order_acq_rel) == 1)
+        list_push_back(&a->dead, &r->node);
+    else
+        a->held_count++;
+    pthread_mutex_unlock(&a->mutex);
 }
 
 void arena_drop(struct arena *a, struct arena_region *r)

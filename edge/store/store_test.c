@@ -560,6 +560,80 @@ static void test_failed_write_stores_nothing(void **state)
     assert_int_equal(fixture_stats(f).transient_bytes, 0);
 }
 
+static void test_full_index_loses_the_oldest(void **state)
+{
+    struct fixture *f = *state;
+    enum { COUNT = 2000 };
+    store_close(f->store);
+    f->options.object_bytes_avg = 1 << 20;
+    assert_int_equal(fixture_open(f), 0);
+    for (unsigned i = 0; i < COUNT; i++)
+        assert_int_equal(fixture_put(f, i, i, 100), 0);
+    struct store_stats stats = fixture_stats(f);
+    assert_int_equal(stats.reclaimed_regions, 0);
+    assert_true(stats.objects <= stats.index_capacity && stats.objects > stats.index_capacity * 9 / 10);
+    assert_int_equal(stats.objects + stats.index_displaced, COUNT);
+    unsigned found_old = 0, found_new = 0;
+    for (unsigned i = 0; i < COUNT; i++) {
+        struct store_object o;
+        if (!fixture_get(f, i, &o))
+            continue;
+        assert_true(fixture_is(&o, i, 100));
+        store_release(&o);
+        found_old += i < COUNT / 2;
+        found_new += i >= COUNT / 2;
+    }
+    assert_int_equal(found_old + found_new, stats.objects);
+    assert_true(found_old < found_new / 4);
+}
+
+/* As a power loss or a bad disk may leave the index: one byte of each entry is wrong. */
+static void test_torn_entries_are_free(void **state)
+{
+    struct fixture *f = *state;
+    char path[128], entry[64];
+    assert_int_equal(fixture_put(f, 1, 1, 1000), 0);
+    store_close(f->store);
+    snprintf(path, sizeof(path), "%s/index", f->path);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    unsigned changed = 0;
+    for (off_t at = 4096; pread(fd, entry, sizeof(entry), at) == sizeof(entry); at += sizeof(entry)) {
+        if (entry[0] == 0 && memcmp(entry, entry + 1, sizeof(entry) - 1) == 0)
+            continue;
+        entry[40] ^= 4; /* in fresh_until_ms: nothing but the sum can tell */
+        assert_int_equal(pwrite(fd, entry, sizeof(entry), at), sizeof(entry));
+        changed++;
+    }
+    close(fd);
+    assert_int_equal(changed, 1);
+    assert_int_equal(fixture_open(f), 0);
+    fixture_assert_missed(f, 1);
+    assert_int_equal(fixture_put(f, 1, 2, 500), 0);
+    fixture_assert_found(f, 1, 2, 500);
+}
+
+static void test_full_disk_makes_the_arena_smaller(void **state)
+{
+    struct fixture *f = *state;
+    log_set_level(LOG_ERROR + 1);
+    fixture_turn_over(f, 1); /* from here on all of its files are there */
+    fault_arm("store.fallocate", 1, false);
+    fixture_turn_over(f, FIXTURE_REGIONS);
+    assert_int_equal(fixture_stats(f).budget_bytes, (FIXTURE_REGIONS - 1) * FIXTURE_REGION_BYTES);
+    assert_int_equal(fixture_stats(f).io_errors, 1);
+
+    /* Nothing can be created any more: what is stored last is found until the end, then all is transient. */
+    fault_arm("store.fallocate", 1, true);
+    unsigned kept = 0;
+    while (fixture_put(f, kept, kept, 100000) == 0)
+        kept++;
+    log_set_level(LOG_INFO);
+    fixture_assert_found(f, kept - 1, kept - 1, 100000);
+    assert_int_equal(fixture_put(f, kept, kept, 100000), 1);
+    assert_true(count_regions(f) >= 3);
+}
+
 static void test_failed_opening_leaves_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -624,6 +698,9 @@ int main(void)
         TEST(test_lost_region_file_loses_only_its_objects),
         TEST(test_size_can_be_changed),
         TEST(test_failed_write_stores_nothing),
+        TEST(test_full_index_loses_the_oldest),
+        TEST(test_torn_entries_are_free),
+        TEST(test_full_disk_makes_the_arena_smaller),
         TEST(test_failed_opening_leaves_nothing),
         TEST(test_memory_out_is_told),
     };

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Random operations against a plain table of what must be there. An object may be missed once enough has been
+ * written since to reclaim its region, never before; what is found is always the last that was stored, and
+ * never what was removed. References taken along the way are checked to the byte when they are given back,
+ * whatever happened since.
+ *
+ * Prints its seed; SHOREBREAK_SEED runs one again, SHOREBREAK_ROUNDS makes it longer.
+ */
+#include "store/store_fixture.h"
+
+#include <inttypes.h>
+
+#include "base/clock.h"
+
+#define KEYS           200u
+#define HELD           3u
+#define WRITERS        3u
+#define BODY_MAX       30000u
+#define ROUNDS_DEFAULT 8000u
+
+/* What stands under a key, as far as the model knows. */
+struct entry {
+    bool is_there;
+    unsigned seed;
+    size_t size;
+    struct store_meta meta;
+    uint64_t reclaimed_before; /* model_reclaimed when it was stored */
+};
+
+struct held {
+    struct store_object object;
+    unsigned seed;
+    size_t size;
+};
+
+struct writing {
+    struct store_writer *writer;
+    unsigned seed;
+    size_t size;
+};
+
+struct model {
+    struct fixture *f;
+    struct entry entries[KEYS];
+    struct held held[HELD];
+    struct writing writings[WRITERS];
+    uint64_t random;
+    uint64_t found, lost;
+    uint64_t reclaimed_earlier; /* before the store was opened last */
+    unsigned next_seed;
+};
+
+/* Regions reclaimed since the beginning. */
+static uint64_t model_reclaimed(struct model *m)
+{
+    return m->reclaimed_earlier + fixture_stats(m->f).reclaimed_regions;
+}
+
+static unsigned model_random(struct model *m, unsigned below)
+{
+    m->random = m->random * 6364136223846793005u + 1442695040888963407u;
+    return (unsigned)(m->random >> 33) % below;
+}
+
+static size_t random_size(struct model *m)
+{
+    return model_random(m, 2) ? model_random(m, 3000) : model_random(m, BODY_MAX);
+}
+
+/* So few regions were reclaimed since that its own cannot be among them: it stood in the newest or the one
+ * before, the oldest go first, and as long as one file is a spare and HELD are held, 2 stand before it. */
+static bool must_be_there(struct model *m, const struct entry *e)
+{
+    return model_reclaimed(m) - e->reclaimed_before < FIXTURE_REGIONS - 1 - HELD - 2;
+}
+
+static void check(struct model *m, unsigned number)
+{
+    struct entry *e = &m->entries[number];
+    struct store_object o;
+    if (!fixture_get(m->f, number, &o)) {
+        assert_false(e->is_there && must_be_there(m, e));
+        m->lost += e->is_there;
+        e->is_there = false;
+        return;
+    }
+    assert_true(e->is_there);
+    assert_true(fixture_is(&o, e->seed, e->size));
+    assert_true(fixture_meta_equal(&o.meta, &e->meta));
+    store_release(&o);
+    m->found++;
+}
+
+static void model_begin(struct model *m)
+{
+    struct writing *w = &m->writings[model_random(m, WRITERS)];
+    if (w->writer)
+        return;
+    *w = (struct writing){.seed = m->next_seed++, .size = random_size(m)};
+    size_t slack = model_random(m, 2) ? model_random(m, 5000) : 0;
+    struct store_reservation want = {.head_size_max = 200, .body_size_bytes = w->size + slack};
+    assert_int_equal(store_reserve(m->f->store, &want, &w->writer), 0);
+    assert_true(store_writer_is_kept(w->writer));
+    assert_int_equal(fixture_write(w->writer, w->seed, w->size), 0);
+}
+
+static void model_seal(struct model *m)
+{
+    struct writing *w = &m->writings[model_random(m, WRITERS)];
+    if (!w->writer)
+        return;
+    unsigned number = model_random(m, KEYS);
+    char text[32];
+    struct store_key key = fixture_key(m->f, number);
+    struct entry e = {true, w->seed, w->size, fixture_meta(w->seed), model_reclaimed(m)};
+    assert_int_equal(store_seal(w->writer, &key, fixture_head(w->seed, text), &e.meta), 0);
+    m->entries[number] = e;
+    w->writer = NULL;
+}
+
+static void model_abandon(struct model *m)
+{
+    struct writing *w = &m->writings[model_random(m, WRITERS)];
+    store_abandon(w->writer);
+    w->writer = NULL;
+}
+
+static void model_remove(struct model *m)
+{
+    unsigned number = model_random(m, KEYS);
+    struct entry *e = &m->entries[number];
+    struct store_key key = fixture_key(m->f, number);
+    bool removed = store_remove(m->f->store, &key);
+    assert_true(removed ? e->is_there : !e->is_there || !must_be_there(m, e));
+    e->is_there = false;
+}
+
+static void model_refresh(struct model *m)
+{
+    unsigned number = model_random(m, KEYS);
+    struct entry *e = &m->entries[number];
+    struct store_object o;
+    if (!fixture_get(m->f, number, &o))
+        return;
+    struct store_meta meta = fixture_meta(m->next_seed++);
+    struct store_key key = fixture_key(m->f, number);
+    assert_true(store_refresh(m->f->store, &key, &o, &meta));
+    e->meta = meta;
+    store_release(&o);
+}
+
+static void held_give_back(struct held *h)
+{
+    if (h->object.region)
+        assert_true(fixture_is(&h->object, h->seed, h->size));
+    store_release(&h->object);
+}
+
+static void model_hold(struct model *m)
+{
+    unsigned number = model_random(m, KEYS);
+    struct held *h = &m->held[model_random(m, HELD)];
+    held_give_back(h);
+    if (fixture_get(m->f, number, &h->object)) {
+        h->seed = m->entries[number].seed;
+        h->size = m->entries[number].size;
+    }
+}
+
+static void model_let_go(struct model *m)
+{
+    for (unsigned i = 0; i < HELD; i++)
+        held_give_back(&m->held[i]);
+    for (unsigned i = 0; i < WRITERS; i++) {
+        store_abandon(m->writings[i].writer);
+        m->writings[i].writer = NULL;
+    }
+}
+
+static void check_all(struct model *m)
+{
+    for (unsigned i = 0; i < KEYS; i++)
+        check(m, i);
+}
+
+static void model_reopen(struct model *m)
+{
+    check_all(m);
+    model_let_go(m);
+    m->reclaimed_earlier = model_reclaimed(m) + 1; /* the arena's thread may be at one more */
+    fixture_reopen(m->f);
+    check_all(m);
+}
+
+static void model_step(struct model *m)
+{
+    unsigned what = model_random(m, 1000);
+    if (what < 300)
+        model_begin(m);
+    else if (what < 550)
+        model_seal(m);
+    else if (what < 600)
+        model_abandon(m);
+    else if (what < 640)
+        model_remove(m);
+    else if (what < 700)
+        model_refresh(m);
+    else if (what < 760)
+        model_hold(m);
+    else if (what < 765)
+        model_reopen(m);
+    else
+        check(m, model_random(m, KEYS));
+}
+
+static uint64_t number_from(const char *name, uint64_t otherwise)
+{
+    const char *text = getenv(name);
+    return text ? strtoull(text, NULL, 10) : otherwise;
+}
+
+static void test_random_operations(void **state)
+{
+    (void)state;
+    struct fixture f;
+    uint64_t seed = number_from("SHOREBREAK_SEED", clock_monotonic_us());
+    uint64_t rounds = number_from("SHOREBREAK_ROUNDS", ROUNDS_DEFAULT);
+    printf("SHOREBREAK_SEED=%" PRIu64 "\n", seed);
+    fixture_init(&f);
+    assert_int_equal(fixture_open(&f), 0);
+    struct model m = {.f = &f, .random = seed};
+    for (uint64_t i = 0; i < rounds; i++)
+        model_step(&m);
+    printf("%" PRIu64 " found, %" PRIu64 " lost to reclaim\n", m.found, m.lost);
+    assert_true(m.found > rounds / 10);
+    assert_true(m.lost > 0 || rounds < ROUNDS_DEFAULT);
+    model_let_go(&m);
+    assert_int_equal(fixture_stats(&f).regions_held, 0);
+    assert_int_equal(fixture_stats(&f).io_errors, 0);
+    fixture_fini(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_random_operations),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
