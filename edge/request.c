@@ -334,18 +334,20 @@ static bool find_site(struct request *r)
     return uri_parse_authority(host, &authority) && site_find(r->env->sites, authority.host, &r->site);
 }
 
+/* CDN-Loop (RFC 8586): whether the request has been through this very edge, as origin.c names it. */
 static bool is_looping(const struct request *r)
 {
-    char own[128];
-    snprintf(own, sizeof(own), "shorebreak-%s", r->env->config->edge);
     const struct http_head *head = r->x->request;
+    struct slice prefix = SLICE_LITERAL("shorebreak-"), edge = slice_of(r->env->config->edge), part;
     for (size_t i = 0; i < head->field_count; i++) {
-        struct slice rest = head->fields[i].value, part;
+        struct slice rest = head->fields[i].value;
         if (!slice_equal_nocase(head->fields[i].name, SLICE_LITERAL("cdn-loop")))
             continue;
-        while (slice_split(&rest, ',', &part))
-            if (slice_equal_nocase(slice_trim(slice_make(part.data, slice_find(part, ';'))), slice_of(own)))
+        while (slice_split(&rest, ',', &part)) {
+            struct slice id = slice_trim(slice_make(part.data, slice_find(part, ';')));
+            if (slice_starts_with(id, prefix) && slice_equal_nocase(slice_skip(id, prefix.size), edge))
                 return true;
+        }
     }
     return false;
 }
@@ -802,7 +804,7 @@ static enum flight_state find_slice(struct request *r)
     struct buf text;
     store_release(&r->object);
     store_release(&r->reader.held);
-    if (r->total_bytes == FLIGHT_SIZE_UNKNOWN || r->total_bytes <= slice || !r->representation)
+    if (r->total_bytes <= slice || !r->representation)
         return FLIGHT_FAILED; /* no object of slices: what the flight let go of is gone */
     buf_init(&text, STORE_KEY_TEXT_MAX + 64);
     r->object_start_bytes = index * slice;

@@ -65,7 +65,7 @@ void buf_consume(struct buf *b, size_t count)
     memmove(b->data, b->data + count, b->size);
 }
 
-bool buf_append(struct buf *b, const void *data, size_t size)
+bool buf_append_slow(struct buf *b, const void *data, size_t size)
 {
     char *at = buf_reserve(b, size);
 
@@ -75,16 +75,6 @@ bool buf_append(struct buf *b, const void *data, size_t size)
         memcpy(at, data, size);
     b->size += size;
     return true;
-}
-
-bool buf_append_slice(struct buf *b, struct slice s)
-{
-    return buf_append(b, s.data, s.size);
-}
-
-bool buf_append_text(struct buf *b, const char *text)
-{
-    return buf_append(b, text, strlen(text));
 }
 
 bool buf_append_char(struct buf *b, char c)

@@ -16,12 +16,10 @@ static bool is_ows(char c)
     return c == ' ' || c == '\t';
 }
 
-bool slice_equal_nocase(struct slice a, struct slice b)
+bool slice_bytes_equal_nocase(const char *a, const char *b, size_t size)
 {
-    if (a.size != b.size)
-        return false;
-    for (size_t i = 0; i < a.size; i++)
-        if (fold(a.data[i]) != fold(b.data[i]))
+    for (size_t i = 0; i < size; i++)
+        if (fold(a[i]) != fold(b[i]))
             return false;
     return true;
 }

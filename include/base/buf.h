@@ -31,9 +31,29 @@ char *buf_reserve(struct buf *b, size_t extra);
 /* Drops the first `count` bytes. */
 void buf_consume(struct buf *b, size_t count);
 
-bool buf_append(struct buf *b, const void *data, size_t size);
-bool buf_append_slice(struct buf *b, struct slice s);
-bool buf_append_text(struct buf *b, const char *text);
+bool buf_append_slow(struct buf *b, const void *data, size_t size);
+
+/* Inline where it fits already: heads are written in dozens of small pieces. */
+static inline bool buf_append(struct buf *b, const void *data, size_t size)
+{
+    if (b->failed || !b->data || size > b->capacity - b->size)
+        return buf_append_slow(b, data, size);
+    if (size > 0)
+        memcpy(b->data + b->size, data, size);
+    b->size += size;
+    return true;
+}
+
+static inline bool buf_append_slice(struct buf *b, struct slice s)
+{
+    return buf_append(b, s.data, s.size);
+}
+
+static inline bool buf_append_text(struct buf *b, const char *text)
+{
+    return buf_append(b, text, strlen(text)); /* a constant's length is known to the compiler */
+}
+
 bool buf_append_char(struct buf *b, char c);
 bool buf_append_u64(struct buf *b, uint64_t value);
 bool buf_printf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));

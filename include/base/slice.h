@@ -39,7 +39,14 @@ static inline bool slice_equal(struct slice a, struct slice b)
 }
 
 /* Compares with ASCII letters folded, as RFC 9110 does for field names and most tokens. */
-bool slice_equal_nocase(struct slice a, struct slice b);
+bool slice_bytes_equal_nocase(const char *a, const char *b, size_t size);
+
+static inline bool slice_equal_nocase(struct slice a, struct slice b)
+{
+    return a.size == b.size &&
+           slice_bytes_equal_nocase(a.data, b.data, a.size); /* sizes tell most names apart */
+}
+
 bool slice_starts_with(struct slice s, struct slice prefix);
 bool slice_ends_with(struct slice s, struct slice suffix);
 
