@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The servers that are compared. docs/performance.md says why each is configured as it is.
+
+A Server starts with start(), listens at `port`, and ends with stop(). pids() are its processes at the moment.
+"""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from peers.stage import ADDRESS, BUILD, free_port
+
+START_TIMEOUT_S = 20
+
+
+class Server:
+    name = ""
+    about = ""  # its configuration in a line
+
+    def __init__(self, folder, origin_port, core=None, cache_mb=1024, workers=1, root=None):
+        """core: the one that all of it is pinned to, or None. root: what the origin serves, for the floor."""
+        self.folder = Path(folder) / self.name.replace(" ", "-")
+        self.folder.mkdir(parents=True)
+        self.origin_port, self.root, self.core = origin_port, root, core
+        self.cache_mb, self.workers = cache_mb, workers
+        self.port = free_port()
+        self._process = None
+
+    def command(self):
+        """Writes what configuration there is, and returns the command line."""
+        raise NotImplementedError
+
+    def start(self):
+        command = self.command()
+        pinned = ["taskset", "-c", str(self.core)] if self.core is not None else []
+        with open(self.folder / "output", "wb") as output:
+            self._process = subprocess.Popen([*pinned, *command], stdin=subprocess.DEVNULL, stdout=output,
+                                             stderr=subprocess.STDOUT, cwd=self.folder, start_new_session=True)
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not _accepts(self.port):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{self.name} did not start: {(self.folder / 'output').read_text()}")
+            time.sleep(0.05)
+        return self
+
+    def pids(self):
+        return descendants(self._process.pid)
+
+    def stop(self):
+        self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+    @classmethod
+    def missing(cls):
+        """The program that it needs and that is not there, or None."""
+        return None
+
+
+def _accepts(port):
+    """Whether something listens there, without connecting to it."""
+    wanted = f":{port:04X}"
+    with open("/proc/net/tcp", encoding="ascii") as file:
+        return any(fields[1].endswith(wanted) and fields[3] == "0A" for fields in map(str.split, file))
+
+
+def descendants(root):
+    """root and all processes below it."""
+    children = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/stat", encoding="ascii", errors="replace") as file:
+                    parent = int(file.read().rpartition(")")[2].split()[1])
+            except OSError:
+                continue  # it has just ended
+            children.setdefault(parent, []).append(int(entry))
+    found = [root]
+    for pid in found:
+        found += children.get(pid, [])
+    return found
+
+
+class Edge(Server):
+    name = "edge"
+    about = "its defaults: an arena of regions of 64 MiB on the file system, no access log"
+
+    def command(self):
+        config = {
+            "edge": "bench",
+            "workers": self.workers,
+            "listen": [{"address": f"{ADDRESS}:{self.port}"}],
+            "admin": f"{ADDRESS}:{free_port()}",
+            "arena": {"path": str(self.folder / "arena"), "size": f"{self.cache_mb}MiB"},
+            "sites": [{"name": "bench", "hosts": [ADDRESS], "origin": f"http://{ADDRESS}:{self.origin_port}"}],
+        }
+        path = self.folder / "edge.yaml"
+        path.write_text(json.dumps(config, indent=2))  # JSON is YAML
+        return [str(BUILD / "edge"), str(path)]
+
+    @classmethod
+    def missing(cls):
+        return None if (BUILD / "edge").exists() else str(BUILD / "edge")
+
+
+class Floor(Server):
+    """Serves the origin's folder instead of caching."""
+    name = "floor"
+    about = "bench/floor.c: epoll and sendfile, no parsing worth the name, no cache"
+
+    def command(self):
+        return [str(BUILD / "bench_floor"), str(self.port), str(self.root)]
+
+
+_NGINX_HEAD = """
+daemon off;
+{user}
+pid {folder}/pid;
+error_log {folder}/error.log warn;
+worker_processes {workers};
+worker_rlimit_nofile 65536;
+events {{ worker_connections 16384; }}
+http {{
+    access_log off;
+    default_type application/octet-stream;
+    types {{ application/vnd.apple.mpegurl m3u8; video/mp2t ts; }}
+    sendfile on;
+    tcp_nopush on;
+    tcp_nodelay on;
+    keepalive_timeout 300s;
+    keepalive_requests 1000000000;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+"""
+
+_NGINX_PROXY = """
+    {extra}
+    proxy_cache_path {folder}/cache levels=1:2 keys_zone=bench:64m max_size={cache_mb}m inactive=30d
+                     use_temp_path=off;
+    upstream origin {{
+        server {address}:{origin_port};
+        keepalive 64;
+        keepalive_requests 1000000000;
+    }}
+    server {{
+        listen {address}:{port} backlog=4096;
+        location / {{
+            proxy_pass http://origin;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_cache bench;
+            proxy_cache_lock on;
+            {lock}
+        }}
+    }}
+}}
+"""
+
+
+def nginx_head(folder, workers):
+    user = "user root;" if os.geteuid() == 0 else ""
+    return _NGINX_HEAD.format(folder=folder, workers=workers, user=user)
+
+
+class Nginx(Server):
+    name = "nginx"
+    about = "proxy_cache: sendfile, aio threads, cache lock, kept-alive upstream, inactive=30d, no access log"
+    extra = "aio threads;"
+    lock = ""
+
+    def command(self):
+        path = self.folder / "nginx.conf"
+        path.write_text(nginx_head(self.folder, self.workers) + _NGINX_PROXY.format(
+            folder=self.folder, address=ADDRESS, port=self.port, origin_port=self.origin_port,
+            cache_mb=self.cache_mb, extra=self.extra, lock=self.lock))
+        return [nginx_program(), "-c", str(path), "-p", str(self.folder)]
+
+    @classmethod
+    def missing(cls):
+        return None if nginx_program() else "nginx"
+
+
+def nginx_program():
+    return shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin:/sbin")
+
+
+class NginxInline(Nginx):
+    """What nginx can do when a cold disk may stall all of its viewers."""
+    name = "nginx inline"
+    about = "the same without aio threads (a cold page stalls its worker), and with open_file_cache"
+    extra = "open_file_cache max=10000 inactive=1h; open_file_cache_valid 1h;"
+
+
+class NginxPatient(Nginx):
+    name = "nginx patient"
+    about = "nginx with proxy_cache_lock_timeout and proxy_cache_lock_age raised to 60 s"
+    lock = "proxy_cache_lock_timeout 60s; proxy_cache_lock_age 60s;"
+
+
+class Varnish(Server):
+    name = "varnish"
+    about = "malloc storage, its default parameters, its log in shared memory on tmpfs as recommended"
+
+    def command(self):
+        vcl = self.folder / "default.vcl"
+        vcl.write_text("vcl 4.1;\nbackend default {\n"
+                       f'    .host = "{ADDRESS}"; .port = "{self.origin_port}";\n'
+                       "    .first_byte_timeout = 60s; .between_bytes_timeout = 60s;\n}\n")
+        tmpfs = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+        self._instance = tempfile.mkdtemp(prefix="bench-varnish-", dir=tmpfs)
+        return [varnish_program(), "-F", "-j", "none", "-n", self._instance, "-f", str(vcl),
+                "-a", f"{ADDRESS}:{self.port}", "-s", f"malloc,{self.cache_mb}M"]
+
+    def stop(self):
+        super().stop()
+        shutil.rmtree(self._instance, ignore_errors=True)
+
+    @classmethod
+    def missing(cls):
+        return None if varnish_program() else "varnishd"
+
+
+def varnish_program():
+    return shutil.which("varnishd", path=os.environ["PATH"] + ":/usr/sbin:/sbin")
+
+
+class Running:
+    """Starts servers, and stops all of them at the end."""
+
+    def __init__(self, servers):
+        self._servers = servers
+        self._started = []
+
+    def __enter__(self):
+        try:
+            for server in self._servers:
+                self._started.append(server.start())
+        except BaseException:
+            self.__exit__()
+            raise
+        return self._started
+
+    def __exit__(self, *_):
+        for server in self._started:
+            server.stop()
+
+
+def chosen(kinds, names):
+    """Those of the kinds that were asked for (None: all), without those whose program is not there."""
+    wanted = [kind for kind in kinds if not names or kind.name in names]
+    for kind in wanted:
+        if kind.missing():
+            print(f"without {kind.name}: there is no {kind.missing()}")
+    return [kind for kind in wanted if not kind.missing()]
