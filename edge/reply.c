@@ -13,13 +13,16 @@ static bool starts_with_nocase(struct slice s, const char *prefix)
     return s.size >= p.size && slice_equal_nocase(slice_make(s.data, p.size), p);
 }
 
-/* Fields that the edge answers for itself: framing, ranges, age, CORS. */
-static bool is_replaced(struct slice name)
+/* Fields that the edge answers for itself: framing, ranges, age, CORS. Of a 416 only the origin knows the
+ * size. */
+static bool is_replaced(struct slice name, unsigned status)
 {
-    static const char *const names[] = {"content-length", "content-range", "accept-ranges", "age"};
+    static const char *const names[] = {"content-length", "accept-ranges", "age"};
     for (size_t i = 0; i < ARRAY_COUNT(names); i++)
         if (slice_equal_nocase(name, slice_of(names[i])))
             return true;
+    if (slice_equal_nocase(name, SLICE_LITERAL("content-range")))
+        return status != 416;
     return starts_with_nocase(name, "access-control-");
 }
 
@@ -39,7 +42,7 @@ bool reply_store_head(const struct http_head *head, unsigned status, int64_t now
     buf_append(out, "\r\n", 2);
     for (size_t i = 0; i < head->field_count; i++) {
         const struct http_field *f = &head->fields[i];
-        if (is_replaced(f->name) || http_head_is_hop_by_hop(head, f->name))
+        if (is_replaced(f->name, status) || http_head_is_hop_by_hop(head, f->name))
             continue;
         buf_append_slice(out, f->name);
         buf_append(out, ": ", 2);

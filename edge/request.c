@@ -26,6 +26,7 @@
 
 #define FREE_REQUESTS_MAX   256
 #define SEND_BUDGET_BYTES   (2u << 20) /* a turn of the loop for one request, so that others get theirs */
+#define CDN_LOOP_SIZE_MAX   1024       /* passed on to the origin */
 #define PRIVATE_RETRIES_MAX 2 /* a flight released or changed under us: ask for ourselves this often */
 
 enum request_state { REQUEST_LOOKUP, REQUEST_AWAIT_HEAD, REQUEST_SEND, REQUEST_ENDED };
@@ -334,22 +335,25 @@ static bool find_site(struct request *r)
     return uri_parse_authority(host, &authority) && site_find(r->env->sites, authority.host, &r->site);
 }
 
-/* CDN-Loop (RFC 8586): whether the request has been through this very edge, as origin.c names it. */
+/* CDN-Loop (RFC 8586): whether the request has been through this very edge, as origin.c names it, or through
+ * more than is passed on. */
 static bool is_looping(const struct request *r)
 {
+    size_t size = 0;
     const struct http_head *head = r->x->request;
     struct slice prefix = SLICE_LITERAL("shorebreak-"), edge = slice_of(r->env->config->edge), part;
     for (size_t i = 0; i < head->field_count; i++) {
         struct slice rest = head->fields[i].value;
         if (!slice_equal_nocase(head->fields[i].name, SLICE_LITERAL("cdn-loop")))
             continue;
+        size += rest.size;
         while (slice_split(&rest, ',', &part)) {
             struct slice id = slice_trim(slice_make(part.data, slice_find(part, ';')));
             if (slice_starts_with(id, prefix) && slice_equal_nocase(slice_skip(id, prefix.size), edge))
                 return true;
         }
     }
-    return false;
+    return size > CDN_LOOP_SIZE_MAX;
 }
 
 static enum step redirect(struct request *r, size_t edge_index, enum route_reason reason)
@@ -452,7 +456,8 @@ static enum step route(struct request *r)
     if (is_better_elsewhere(r, &decision))
         return redirect(r, decision.edge_index, decision.reason);
     size_t range_count;
-    r->has_range = http_range_parse(http_head_get(head, "range"), &r->range, 1, &range_count) == RANGE_OK;
+    r->has_range = head->method == HTTP_GET && /* for others it means nothing (RFC 9110 section 14.2) */
+                   http_range_parse(http_head_get(head, "range"), &r->range, 1, &range_count) == RANGE_OK;
     r->state = REQUEST_LOOKUP;
     return STEP_NEXT;
 }
@@ -485,6 +490,7 @@ static void lead(struct request *r, struct flight *flight, enum cause cause, str
         .site = r->site.site,
         .target = r->target,
         .key_hash = r->key.hash,
+        .viewer_head = r->x->request,
         .is_head = r->is_private && r->is_head,
         .is_background = !r->reader.flight,
         .if_range = if_range,
@@ -637,7 +643,7 @@ static enum step respond(struct request *r, const struct reply_stored *stored, i
         r->end_bytes = r->position_bytes = 0;
     }
     struct reply reply = {
-        .fields = r->status == 416 ? SLICE_EMPTY : stored->fields,
+        .fields = r->status != 416 || stored->status == 416 ? stored->fields : SLICE_EMPTY,
         .age_s = (now_ms - generated_at_ms) / 1000,
         .cause = r->cause,
         .edge_name = r->env->config->edge,
@@ -727,6 +733,10 @@ static enum step request_await_head(struct request *r)
         return STEP_WAIT;
     if (head->status >= 500 && may_use_stale(r))
         return use_stale(r);
+    if (head->status == 416 && (!r->has_range || http_head_get(r->x->request, "if-range").data)) {
+        r->has_range = false; /* the flight's range is another viewer's, or depends: ask for all */
+        return ask_again(r);
+    }
     if (!CHECK(reply_parse_stored(head->stored, &stored)))
         return fail(r, "stored_head_damaged", 502);
     r->is_private = head->is_private;

@@ -107,8 +107,9 @@ void judge_response(const struct http_head *head, const struct flight *flight, b
     policy_of_response(&in, &j.policy);
     j.failure = judge_extent(head, flight, is_head, &j);
     j.representation = representation_of(head, j.total_bytes);
-    j.is_private = is_head || !policy_is_shareable(&j.policy) || varies(head);
-    j.is_kept = !j.is_private && j.policy.verdict == STORE_OK;
+    /* 508 speaks of the way this one request came, 416 of the range that was asked for. */
+    j.is_private = is_head || !policy_is_shareable(&j.policy) || varies(head) || head->status == 508;
+    j.is_kept = !j.is_private && j.policy.verdict == STORE_OK && head->status != 416;
     *ret = j;
 }
 

@@ -159,6 +159,20 @@ static void append_conditions(const struct flight *flight, struct buf *out)
         append_line(out, "If-Modified-Since", modified);
 }
 
+/* Who was asked before, then this edge (RFC 8586 section 2). */
+static void append_cdn_loop(struct origin *o, const struct http_head *viewer_head, struct buf *out)
+{
+    buf_append_text(out, "CDN-Loop: ");
+    for (size_t i = 0; i < viewer_head->field_count; i++) {
+        const struct http_field *f = &viewer_head->fields[i];
+        if (!slice_equal_nocase(f->name, SLICE_LITERAL("cdn-loop")) || f->value.size == 0)
+            continue;
+        buf_append_slice(out, f->value);
+        buf_append_text(out, ", ");
+    }
+    buf_printf(out, "shorebreak-%s\r\n", o->options.config->edge);
+}
+
 static bool write_request(struct origin *o, const struct origin_request *request, struct buf *out)
 {
     const struct config_site *site = request->site->config;
@@ -170,8 +184,8 @@ static bool write_request(struct origin *o, const struct origin_request *request
     append_line(out, "Host", site->origin_host);
     /* Bodies are stored as they come and sent to all, so only the form that all understand is asked for. */
     buf_append_text(out, "Accept: */*\r\nAccept-Encoding: identity\r\n");
-    buf_printf(out, "Via: 1.1 %s\r\nCDN-Loop: shorebreak-%s\r\n", o->options.config->edge,
-               o->options.config->edge);
+    buf_printf(out, "Via: 1.1 %s\r\n", o->options.config->edge);
+    append_cdn_loop(o, request->viewer_head, out);
     append_range(request->flight, request, out);
     append_conditions(request->flight, out);
     buf_append(out, "\r\n", 2);

@@ -34,8 +34,9 @@ struct origin_request {
     const struct site *site;
     struct slice target; /* path and query for the origin; copied */
     struct hash128 key_hash;
-    bool is_head;            /* ask with HEAD: only for a private flight */
-    bool is_background;      /* started without a reader, on purpose */
+    const struct http_head *viewer_head; /* of the request that led: what it says of CDN-Loop is passed on */
+    bool is_head;                        /* ask with HEAD: only for a private flight */
+    bool is_background;                  /* started without a reader, on purpose */
     struct slice if_range;   /* validator of the representation that slices must belong to; data NULL: none */
     uint64_t representation; /* of the same; 0: none */
     enum content_class content_class;
