@@ -9,7 +9,7 @@
 
 #include "base/buf.h"
 
-#define KEY_SIZE_MAX (16 * 1024)
+#define KEY_SIZE_MAX ((size_t)16 * 1024)
 
 /* Writes the text into `text` (cleared first); `drop`: names of query parameters to leave out, '*' at the end
  * for a prefix. `query.data` NULL: none. *ret_target is the part of the text that goes to the origin. False:

@@ -16,8 +16,9 @@
 #include "base/log.h"
 #include "worker.h"
 
-#define CATALOG_ENTRIES_MAX (256 * 1024)
+#define CATALOG_ENTRIES_MAX ((size_t)256 * 1024)
 #define STOP_GRACE_MS       10000
+#define ERROR_SIZE_MAX      ((size_t)64 * 1024)
 
 struct edge {
     const struct config *config;
@@ -419,7 +420,7 @@ int main(int argc, char **argv)
     log_set_name("edge");
     if (getenv("SHOREBREAK_FAULTS"))
         fault_arm_from_text(getenv("SHOREBREAK_FAULTS"));
-    buf_init(&error, 64 * 1024);
+    buf_init(&error, ERROR_SIZE_MAX);
     int r = config_load(argv[argc - 1], &error, &edge.config);
     if (r == 0 && !is_check)
         r = edge_run(&edge, &error);

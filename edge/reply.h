@@ -11,7 +11,7 @@
 #include "http/head.h"
 #include "ledger.h"
 
-#define REPLY_HEAD_MAX (32 * 1024)
+#define REPLY_HEAD_MAX ((size_t)32 * 1024)
 
 /* The stored form of an origin's response. A missing Date is added (RFC 9110 section 6.6.1). `status` is what
  * is stored (a 206 that stands for a whole is 200). False: too large. */

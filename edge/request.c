@@ -92,8 +92,7 @@ static void request_free(struct request *r)
 void request_env_fini(struct request_env *env)
 {
     struct request *r, *next;
-    LIST_FOR_EACH_SAFE(r, next, &env->free_requests, node)
-    {
+    LIST_FOR_EACH_SAFE (r, next, &env->free_requests, node) {
         list_remove(&r->node);
         request_free(r);
     }

@@ -33,8 +33,8 @@ static int digits(const struct list *head)
     struct item *item;
     int number = 0;
 
-    LIST_FOR_EACH(item, (struct list *)head, node)
-    number = number * 10 + item->value;
+    LIST_FOR_EACH (item, (struct list *)head, node)
+        number = number * 10 + item->value;
     return number;
 }
 
@@ -78,9 +78,9 @@ static void test_remove_while_walking(void **state)
 
     (void)state;
     items_init(&head, items, 5);
-    LIST_FOR_EACH_SAFE(item, following, &head, node)
-    if (item->value % 2 == 0)
-        list_remove(&item->node);
+    LIST_FOR_EACH_SAFE (item, following, &head, node)
+        if (item->value % 2 == 0)
+            list_remove(&item->node);
     assert_int_equal(digits(&head), 13);
 }
 

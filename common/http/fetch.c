@@ -97,9 +97,9 @@ static struct fetch_origin *origin_get(struct fetch_pool *p, const struct fetch_
 {
     struct fetch_origin *o;
 
-    LIST_FOR_EACH(o, &p->origins, node)
-    if (o->port == target->port && o->tls == target->tls && strcmp(o->host, target->host) == 0)
-        return o;
+    LIST_FOR_EACH (o, &p->origins, node)
+        if (o->port == target->port && o->tls == target->tls && strcmp(o->host, target->host) == 0)
+            return o;
     return origin_new(p, target);
 }
 
@@ -203,10 +203,9 @@ void fetch_pool_free(struct fetch_pool *p)
     struct fetch_origin *o, *following_origin;
     struct fetch *f, *following;
 
-    LIST_FOR_EACH_SAFE(f, following, &p->fetches, node)
-    fetch_cancel(f);
-    LIST_FOR_EACH_SAFE(o, following_origin, &p->origins, node)
-    {
+    LIST_FOR_EACH_SAFE (f, following, &p->fetches, node)
+        fetch_cancel(f);
+    LIST_FOR_EACH_SAFE (o, following_origin, &p->origins, node) {
         fetch_connection_close_idle(o);
         origin_free(o);
     }

@@ -216,8 +216,8 @@ void fetch_connection_close_idle(struct fetch_origin *o)
 {
     struct fetch_connection *c, *following;
 
-    LIST_FOR_EACH_SAFE(c, following, &o->idle, node)
-    fetch_connection_close(c);
+    LIST_FOR_EACH_SAFE (c, following, &o->idle, node)
+        fetch_connection_close(c);
 }
 
 /* --- The response. --- */

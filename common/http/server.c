@@ -539,8 +539,7 @@ void http_server_drain(struct http_server *s, void (*on_drained_fn)(void *user),
     s->draining = true;
     s->on_drained = on_drained_fn;
     s->drain_user = user;
-    LIST_FOR_EACH_SAFE(c, following, &s->connections, node)
-    {
+    LIST_FOR_EACH_SAFE (c, following, &s->connections, node) {
         if (c->state == CONNECTION_HANDSHAKE || c->state == CONNECTION_LINGER ||
             ((c->state == CONNECTION_IDLE || c->state == CONNECTION_HEAD) && unread_size(c) == 0))
             server_connection_close(c, false);
@@ -569,8 +568,7 @@ void http_server_free(struct http_server *s)
     struct connection *c, *following;
 
     s->draining = false; /* its end is not its being drained */
-    LIST_FOR_EACH_SAFE(c, following, &s->connections, node)
-    {
+    LIST_FOR_EACH_SAFE (c, following, &s->connections, node) {
         if (c->state == CONNECTION_EXCHANGE)
             server_connection_gone(c, "server_stopped");
         server_connection_close(c, true);

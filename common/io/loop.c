@@ -138,8 +138,8 @@ void loop_free(struct loop *l)
         list_remove(&leftover->node);
         leftover->end_now(leftover);
     }
-    LIST_FOR_EACH_SAFE(watch, following, &l->signals, node)
-    uv_close((uv_handle_t *)&watch->handle, on_signal_closed);
+    LIST_FOR_EACH_SAFE (watch, following, &l->signals, node)
+        uv_close((uv_handle_t *)&watch->handle, on_signal_closed);
     uv_close((uv_handle_t *)&l->stop, NULL);
     uv_close((uv_handle_t *)&l->tick, NULL);
     uv_walk(&l->uv, require_closing, l);

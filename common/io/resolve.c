@@ -57,8 +57,8 @@ static void entry_free(struct entry *e)
 {
     struct resolve *resolve, *following;
 
-    LIST_FOR_EACH_SAFE(resolve, following, &e->waiting, node)
-    list_remove(&resolve->node);
+    LIST_FOR_EACH_SAFE (resolve, following, &e->waiting, node)
+        list_remove(&resolve->node);
     if (e->lookup) {
         e->lookup->entry = NULL;
         uv_cancel((uv_req_t *)&e->lookup->request); /* may run already; its callback comes in any case */
@@ -72,8 +72,8 @@ void resolver_free(struct resolver *r)
 {
     struct entry *e, *following;
 
-    LIST_FOR_EACH_SAFE(e, following, &r->entries, node)
-    entry_free(e);
+    LIST_FOR_EACH_SAFE (e, following, &r->entries, node)
+        entry_free(e);
     free(r);
 }
 
@@ -153,9 +153,9 @@ static struct entry *find(struct resolver *r, struct slice name)
 {
     struct entry *e;
 
-    LIST_FOR_EACH(e, &r->entries, node)
-    if (slice_equal_nocase(slice_make(e->name, e->name_size), name))
-        return e;
+    LIST_FOR_EACH (e, &r->entries, node)
+        if (slice_equal_nocase(slice_make(e->name, e->name_size), name))
+            return e;
     return NULL;
 }
 

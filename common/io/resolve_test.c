@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "resolve.c" /* to make entries old without waiting */
+#include "resolve.c" // NOLINT(bugprone-suspicious-include): to make entries old without waiting
 
 struct question {
     struct resolve resolve;

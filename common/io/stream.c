@@ -347,12 +347,12 @@ int stream_accept(struct loop *l, int fd, struct tls_server *tls, const struct s
                   void *user, struct stream **ret_stream)
 {
     struct tls_session *session = NULL;
-    struct stream *s;
+    struct stream *s = NULL;
     int status = tls ? tls_session_accept(l, fd, tls, &session) : 0;
 
     if (status == 0)
         status = stream_new(l, fd, session, events, user, &s);
-    if (status < 0) {
+    if (!s) {
         tls_session_free(session);
         close(fd);
         return status;
@@ -369,7 +369,7 @@ int stream_connect(struct loop *l, const struct addr *to, struct tls_client *tls
     struct sockaddr_storage sa;
     socklen_t sa_size = addr_to_sockaddr(to, &sa);
     struct tls_session *session = NULL;
-    struct stream *s;
+    struct stream *s = NULL;
     int fd, status;
 
     fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -378,7 +378,7 @@ int stream_connect(struct loop *l, const struct addr *to, struct tls_client *tls
     status = tls ? tls_session_connect(l, fd, tls, server_name, &session) : 0;
     if (status == 0)
         status = stream_new(l, fd, session, events, user, &s);
-    if (status < 0) {
+    if (!s) {
         tls_session_free(session);
         close(fd);
         return status;

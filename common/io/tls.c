@@ -73,6 +73,7 @@ static void address_text(const SSL *ssl, int (*get_name)(int fd, struct sockaddr
     addr_format_ip(&addr, ret_text);
 }
 
+// NOLINTNEXTLINE(readability-non-const-parameter): the signature is OpenSSL's
 static int no_passphrase(char *data, int size, int is_for_writing, void *user)
 {
     (void)data, (void)size, (void)is_for_writing, (void)user;

@@ -158,7 +158,7 @@ static int keep_unsent(struct tls_session *t, const char *data, size_t size)
     unsent = malloc(waiting + size);
     if (!unsent)
         return t->socket_error = -ENOMEM;
-    if (waiting > 0)
+    if (t->unsent)
         memcpy(unsent, t->unsent + t->unsent_start, waiting);
     memcpy(unsent + waiting, data, size);
     free(t->unsent);

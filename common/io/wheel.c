@@ -84,8 +84,7 @@ static void spread(struct wheel *w, struct list *timers, struct list *due)
 {
     struct timer *t, *following;
 
-    LIST_FOR_EACH_SAFE(t, following, timers, node)
-    {
+    LIST_FOR_EACH_SAFE (t, following, timers, node) {
         uint64_t tick = due_tick(t);
 
         list_remove(&t->node);

@@ -88,8 +88,8 @@ static void on_port_message(struct message *m)
     /* Cleared before looking: progress made from now on posts again. */
     atomic_store(&port->is_notified, false);
     struct flight_reader *reader, *next;
-    LIST_FOR_EACH_SAFE(reader, next, &port->readers, node)
-    reader->on_progress(reader);
+    LIST_FOR_EACH_SAFE (reader, next, &port->readers, node)
+        reader->on_progress(reader);
     flight_unref(f);
 }
 
@@ -190,10 +190,10 @@ static bool flight_covers(struct flight *f, const struct flight_want *want)
 static struct flight *find(struct flight_shard *shard, const struct flight_want *want)
 {
     struct flight *f;
-    LIST_FOR_EACH(f, &shard->flights, node)
-    if (hash128_equal(f->hash, want->key->hash) && slice_equal(f->key_text, want->key->text) &&
-        flight_covers(f, want))
-        return f;
+    LIST_FOR_EACH (f, &shard->flights, node)
+        if (hash128_equal(f->hash, want->key->hash) && slice_equal(f->key_text, want->key->text) &&
+            flight_covers(f, want))
+            return f;
     return NULL;
 }
 

@@ -29,9 +29,9 @@
 
 #define FLIGHT_SIZE_UNKNOWN   UINT64_MAX
 #define FLIGHT_NO_LIMIT       UINT64_MAX
-#define FLIGHT_PRIVATE_WINDOW (256u * 1024) /* the filler is asked to pause above it */
+#define FLIGHT_PRIVATE_WINDOW ((size_t)256 * 1024) /* the filler is asked to pause above it */
 #define FLIGHT_UNSIZED_PIECE \
-    (64u * 1024) /* a body of unknown length is collected up to here before it takes a slice */
+    ((size_t)64 * 1024) /* a body of unknown length is collected up to here before it takes a slice */
 #define FLIGHT_WORKERS_MAX 64
 #define FLIGHT_META_SLICED 0x01 /* store_meta.flags: the object is a head; its body is in slices */
 

@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "cache/flight.h"
 
-#define SLICE_BYTES (64u * 1024)
+#define SLICE_BYTES ((size_t)64 * 1024)
 #define WORKERS     2
 
 struct stage {

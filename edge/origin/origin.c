@@ -19,7 +19,8 @@
 #define ORIGIN_CONNECTIONS_MAX 256
 #define ORIGIN_WAITING_MAX     4096
 #define ORIGIN_IDLE_MS         30000
-#define ORIGIN_HEAD_MAX        (16 * 1024)
+#define ORIGIN_HEAD_MAX        ((size_t)16 * 1024)
+#define ORIGIN_BUFFER_MAX      ((size_t)64 * 1024)
 #define ORPHAN_UNSIZED_MAX     (8u << 20) /* an orphan of unknown length may receive so much more */
 
 struct origin {
@@ -68,8 +69,8 @@ int origin_new(const struct origin_options *options, struct origin **ret_origin)
         return -ENOMEM;
     o->options = *options;
     list_init(&o->fills);
-    buf_init(&o->request_head, 64 * 1024);
-    buf_init(&o->stored_head, 64 * 1024);
+    buf_init(&o->request_head, ORIGIN_BUFFER_MAX);
+    buf_init(&o->stored_head, ORIGIN_BUFFER_MAX);
     buf_init(&o->key_text, KEY_SIZE_MAX);
     buf_init(&o->resolved, KEY_SIZE_MAX);
     int r = resolver_new(options->loop, &o->resolver);
@@ -93,8 +94,7 @@ static void fill_free(struct fill *f)
 void origin_free(struct origin *o)
 {
     struct fill *f, *next;
-    LIST_FOR_EACH_SAFE(f, next, &o->fills, node)
-    {
+    LIST_FOR_EACH_SAFE (f, next, &o->fills, node) {
         fetch_cancel(f->fetch);
         flight_fail(f->flight, "shutting_down", 503);
         fill_free(f);

@@ -135,8 +135,7 @@ void arena_stats(struct arena *a, struct arena_stats *ret_stats)
     stats.budget_bytes = a->budget_files * a->region_bytes;
     stats.regions_live = a->live_count;
     stats.regions_held = a->held_count;
-    LIST_FOR_EACH(r, &a->live, node)
-    {
+    LIST_FOR_EACH (r, &a->live, node) {
         stats.objects += atomic_load_explicit(&r->entry->objects, memory_order_relaxed);
     }
     pthread_mutex_unlock(&a->mutex);
