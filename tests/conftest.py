@@ -21,9 +21,9 @@ class Stage:
         self.folder = folder
         self.edges, self.shims, self.origins = [], [], []
 
-    def add_edge(self, config=None, start=True, **fields):
+    def add_edge(self, config=None, start=True, environment=None, **fields):
         """An edge with this configuration (see processes.Edge for what is filled in)."""
-        edge = Edge({**(config or {}), **fields}, self.folder / f"edge-{len(self.edges) + 1}")
+        edge = Edge({**(config or {}), **fields}, self.folder / f"edge-{len(self.edges) + 1}", environment)
         self.edges.append(edge)
         return edge.start() if start else edge
 

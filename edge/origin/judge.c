@@ -78,8 +78,9 @@ static const char *judge_extent(const struct http_head *head, const struct fligh
     return NULL;
 }
 
-/* Names these very bytes: the same validators and size mean the same bytes (RFC 9110 section 8.8.1), and
- * without a validator no two responses do. */
+/* Names these very bytes: a strong validator alone (RFC 9110 section 8.8.1), so that a range, whose total is
+ * told, continues a whole that was chunked; a date with the size. Without either no two responses are the
+ * same. */
 static uint64_t representation_of(const struct http_head *head, uint64_t total_bytes)
 {
     struct {
@@ -89,6 +90,7 @@ static uint64_t representation_of(const struct http_head *head, uint64_t total_b
     uint8_t random[HASH_SECRET_SIZE];
     if (etag.data && !(etag.size > 2 && etag.data[0] == 'W')) {
         identity.validator = hash_sum(etag.data, etag.size);
+        identity.total_bytes = 0;
     } else if (modified.data) {
         identity.validator = hash_sum(modified.data, modified.size);
     } else {

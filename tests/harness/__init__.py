@@ -3,6 +3,7 @@
 
 processes   starts edge and origin-shim, waits for their `ready` lines, examines their last words
 origin      an origin that follows a script, byte by byte
+library     objects of many sizes, each with bytes of its own
 client      one connection, one exact exchange after another
 herd        thousands of viewers in one thread
 counters    waits for what /stats counts

@@ -123,6 +123,10 @@ class Connection:
         except (ConnectionResetError, ssl.SSLEOFError):
             return True
 
+    def widen(self):
+        """Ends what a small receive_buffer did: reads fast from now on."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+
     def finish_sending(self):
         self.socket.shutdown(socket.SHUT_WR)
 

@@ -163,9 +163,8 @@ class Origin:
 
     def file(self, path, data, fields=()):
         """A resource with a strong ETag, single ranges, If-None-Match and If-Range."""
-        fields = dict(fields)
-        etag = fields.setdefault("ETag", f'"{hashlib.sha256(data).hexdigest()[:16]}"')
-        self.on(path, lambda request: _file_answer(request, data, etag, fields))
+        fields = {"ETag": f'"{hashlib.sha256(data).hexdigest()[:16]}"', **dict(fields)}
+        self.on(path, lambda request: file_answer(request, data, fields))
 
     def refuse(self):
         """Stops listening: later connections are refused. Those that are open go on."""
@@ -290,7 +289,9 @@ def _read_request(connection, number):
     return request
 
 
-def _file_answer(request, data, etag, fields):
+def file_answer(request, data, fields):
+    """What a good origin answers: single ranges, If-None-Match, If-Range. fields has an ETag."""
+    etag = fields["ETag"]
     if request.fields.get("If-None-Match") == etag:
         return answer(304, fields=fields)
     wanted = re.fullmatch(r"bytes=(\d*)-(\d*)", request.fields.get("Range", ""))

@@ -36,12 +36,13 @@ class Program:
 
     name = ""
 
-    def __init__(self, arguments, folder, listeners):
-        """listeners: how many ready lines there will be, the admin's included."""
+    def __init__(self, arguments, folder, listeners, environment=None):
+        """listeners: how many ready lines there will be, the admin's included. environment: variables of its own."""
         self.arguments = [str(build_folder() / self.name), *map(str, arguments)]
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.listeners = listeners
+        self.environment = environment or {}
         self.process = None
         self.stderr_path = None  # of the last start
         self._starts = 0
@@ -60,9 +61,8 @@ class Program:
         until(self._is_ready, lambda: f"{self.name} to be ready\n{self.log()}")
         return self
 
-    @staticmethod
-    def _environment():
-        environment = dict(os.environ)
+    def _environment(self):
+        environment = {**os.environ, **self.environment}
         environment.setdefault("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=1:strict_string_checks=1")
         environment.setdefault("UBSAN_OPTIONS", "print_stacktrace=1:halt_on_error=1")
         return environment
@@ -168,11 +168,11 @@ class Edge(Program):
 
     name = "edge"
 
-    def __init__(self, config, folder):
+    def __init__(self, config, folder, environment=None):
         self.folder = Path(folder)
         self.config = self._complete(config)
         self.config_path = self.folder / "edge.yaml"
-        super().__init__([self.config_path], folder, len(self.config["listen"]) + 1)
+        super().__init__([self.config_path], folder, len(self.config["listen"]) + 1, environment)
 
     def _complete(self, config):
         complete = {
@@ -189,9 +189,15 @@ class Edge(Program):
             complete["arena"] = {**arena, **complete["arena"]}
         return {name: value for name, value in complete.items() if value is not None}
 
+    def write_config(self):
+        """The configuration as it is now, as a file: its path."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.config_path.write_text(json.dumps(self.config, indent=2) + "\n")  # JSON is YAML
+        return self.config_path
+
     def start(self):
         """Writes the configuration as it is now, and starts with it."""
-        self.config_path.write_text(json.dumps(self.config, indent=2) + "\n")  # JSON is YAML
+        self.write_config()
         return super().start()
 
     def access_log(self):
