@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
+#include "io/stream.h"
 #include "worker.h"
 
 #define CATALOG_ENTRIES_MAX ((size_t)256 * 1024)
@@ -227,6 +228,28 @@ static int build_workers(struct edge *e)
     return r;
 }
 
+static int cannot_listen(const struct addr *address, int reason, struct buf *error)
+{
+    char text[ADDR_TEXT_MAX];
+    addr_format(address, text);
+    buf_printf(error, "cannot listen at %s: %s", text, strerror(-reason));
+    return reason;
+}
+
+/* Before anything of ours listens: our own sockets share addresses, and so would those of a second edge. */
+static int probe_addresses(const struct config *c, struct buf *error)
+{
+    int r = c->has_admin ? listener_probe(&c->admin) : 0;
+    if (r < 0)
+        return cannot_listen(&c->admin, r, error);
+    for (size_t i = 0; i < c->listener_count; i++) {
+        r = listener_probe(&c->listeners[i].address);
+        if (r < 0)
+            return cannot_listen(&c->listeners[i].address, r, error);
+    }
+    return 0;
+}
+
 /* Each worker has a socket of its own at every address; the first one's port counts where the system chooses
  * it. */
 static int open_listeners(struct edge *e, struct buf *error)
@@ -237,11 +260,8 @@ static int open_listeners(struct edge *e, struct buf *error)
         char text[ADDR_TEXT_MAX];
         for (size_t w = 0; w < e->worker_count; w++) {
             int r = worker_listen(e->workers[w], &address, l->tls, &address);
-            if (r < 0) {
-                addr_format(&l->address, text);
-                buf_printf(error, "cannot listen at %s: %s", text, strerror(-r));
-                return r;
-            }
+            if (r < 0)
+                return cannot_listen(&l->address, r, error);
         }
         addr_format(&address, text);
         printf("edge ready %s://%s\n", l->tls ? "https" : "http", text);
@@ -374,7 +394,9 @@ static int edge_run(struct edge *e, struct buf *error)
     e->worker_count = e->config->workers ? e->config->workers
                                          : size_min((size_t)(cores > 0 ? cores : 1), FLIGHT_WORKERS_MAX);
     raise_descriptor_limit();
-    int r = build_shared(e, error);
+    int r = probe_addresses(e->config, error);
+    if (r == 0)
+        r = build_shared(e, error);
     if (r == 0)
         r = build_workers(e);
     if (r == 0)

@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "io/stream.h"
 #include "options.h"
 #include "service.h"
 #include "worker.h"
@@ -75,6 +76,22 @@ static bool open_service(struct program *p)
     return open_channels(p);
 }
 
+/* Before anything of ours listens: our own sockets share addresses, and so would those of a second shim. */
+static bool are_addresses_free(const struct program *p)
+{
+    char text[ADDR_TEXT_MAX];
+
+    for (size_t i = 0; i < p->options.listener_count; i++) {
+        int status = listener_probe(&p->options.listeners[i]);
+        if (status < 0) {
+            addr_format(&p->options.listeners[i], text);
+            log_error("cannot listen on %s: %s", text, strerror(-status));
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool open_workers(struct program *p)
 {
     size_t connections_max = connections_per_worker(p->options.workers);
@@ -124,7 +141,7 @@ static void on_signal(int signal_number, void *user)
 
 static bool run(struct program *p)
 {
-    if (!open_service(p) || !open_workers(p) || loop_new(&p->loop) < 0 ||
+    if (!open_service(p) || !are_addresses_free(p) || !open_workers(p) || loop_new(&p->loop) < 0 ||
         loop_on_signal(p->loop, SIGINT, on_signal, p) < 0 ||
         loop_on_signal(p->loop, SIGTERM, on_signal, p) < 0 || !start_workers(p))
         return false;

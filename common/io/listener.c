@@ -89,24 +89,47 @@ static void on_poll(uv_poll_t *handle, int status, int events)
     }
 }
 
-static int open_socket(const struct addr *address)
+/* A bound socket. Shared: further ones may be bound to the same address. */
+static int bind_socket(const struct addr *address, bool shared)
 {
     struct sockaddr_storage sa;
     socklen_t sa_size = addr_to_sockaddr(address, &sa);
-    int fd, error, one = 1;
+    int fd, error, one = 1, share = shared;
 
     fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
-        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) < 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &share, sizeof(share)) < 0 ||
         (sa.ss_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) < 0) ||
-        bind(fd, (struct sockaddr *)&sa, sa_size) < 0 || listen(fd, BACKLOG) < 0) {
+        bind(fd, (struct sockaddr *)&sa, sa_size) < 0) {
         error = errno;
         close(fd);
         return -error;
     }
     return fd;
+}
+
+static int open_socket(const struct addr *address)
+{
+    int fd = bind_socket(address, true), error;
+
+    if (fd >= 0 && listen(fd, BACKLOG) < 0) {
+        error = errno;
+        close(fd);
+        return -error;
+    }
+    return fd;
+}
+
+int listener_probe(const struct addr *address)
+{
+    int fd = bind_socket(address, false);
+
+    if (fd < 0)
+        return fd;
+    close(fd);
+    return 0;
 }
 
 int listener_open(struct loop *l, const struct addr *address, listener_fn *fn, void *user,

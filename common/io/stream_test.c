@@ -833,6 +833,23 @@ static void test_both_families_on_one_port(void **state)
     assert_int_equal(listener_open(w->loop, &address, on_connection, w, &four), -EADDRNOTAVAIL);
 }
 
+static void test_probe_tells_who_listens_already(void **state)
+{
+    struct world *w = *state;
+    struct listener *first;
+    struct addr address;
+
+    assert_int_equal(addr_parse(slice_of("127.0.0.1:0"), &address), 0);
+    assert_int_equal(listener_probe(&address), 0);
+    assert_int_equal(listener_open(w->loop, &address, on_connection, w, &first), 0);
+    listener_address(first, &address);
+    assert_int_equal(listener_probe(&address), -EADDRINUSE);
+    memset(&address.ip[12], 0, 4); /* what listens there would be part of 0.0.0.0 */
+    assert_int_equal(listener_probe(&address), -EADDRINUSE);
+    listener_close(first);
+    assert_int_equal(listener_probe(&address), 0);
+}
+
 static struct rlimit descriptor_limit;
 
 static void raise_limit(struct end *e)
@@ -893,6 +910,8 @@ int main(void)
         BOTH(test_connection_refused),
         BOTH(test_pace_does_not_break_sending),
         {"test_both_families_on_one_port", test_both_families_on_one_port, set_up_plain, tear_down, NULL},
+        {"test_probe_tells_who_listens_already", test_probe_tells_who_listens_already, set_up_plain,
+         tear_down, NULL},
         {"test_no_descriptors_left", test_no_descriptors_left, set_up_plain, tear_down, NULL},
     };
 

@@ -88,6 +88,10 @@ int listener_open(struct loop *l, const struct addr *address, listener_fn *fn, v
                   struct listener **ret_listener);
 void listener_close(struct listener *listener); /* NULL is fine */
 
+/* 0 where nobody listens, else what listener_open says, or -EADDRINUSE. A second process of ours would share
+ * the address without a word, and the connections with it: ask before the first listener_open. */
+int listener_probe(const struct addr *address);
+
 /* With the port that the system chose. */
 void listener_address(const struct listener *listener, struct addr *ret_addr);
 
