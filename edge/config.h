@@ -45,7 +45,7 @@ struct config_geoip_override {
 struct config_geoip {
     const char *database; /* NULL: none */
     const char *country_field;
-    struct config_geoip_override *overrides; /* the first that contains an address counts */
+    struct config_geoip_override *overrides; /* the longest prefix that contains an address counts */
     size_t override_count;
 };
 
