@@ -226,6 +226,8 @@ class Origin:
         try:
             if self._tls:
                 connection = self._tls.wrap_socket(connection, server_side=True)
+                with self._lock:
+                    self._connections[number] = connection  # what was accepted is detached now
             while self._serve_one(connection, number):
                 pass
         except OSError:
