@@ -63,6 +63,7 @@ static int make_known(void **state)
         known.fetch_pointers[i] = &known.fetches[i];
         counter_add(&known.servers[i].connections_opened, 5);
         counter_add(&known.servers[i].connections_closed, 3);
+        counter_add(&known.servers[i].requests, 7 + (uint64_t)i);
         counter_add(&known.servers[i].refusals[HTTP_REFUSAL_BAD_REQUEST], 1);
         counter_add(&known.fetches[i].started, 4);
         counter_add(&known.fetches[i].results[FETCH_CONNECT_REFUSED], 2);
@@ -215,6 +216,8 @@ static void test_the_rest(void **state)
     assert_int_equal(number(stats, "origin.results.origin_connect_refused"), 4);
     assert_int_equal(number(stats, "connections.active"), 4);
     assert_int_equal(number(stats, "connections.opened"), 10);
+    assert_int_equal(number(stats, "connections.requests"), 15);
+    assert_int_equal(json_integer_value(json_array_get(at(stats, "connections.requests_by_worker"), 1)), 8);
     assert_int_equal(number(stats, "arena.size_bytes"), 0);
     assert_int_equal(number(stats, "access_log.records"), 0);
     json_decref(stats);

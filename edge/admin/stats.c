@@ -206,6 +206,10 @@ static void write_connections(struct json *j, const struct snapshot *s)
     json_u64(j, "opened", s->connections_opened);
     json_u64(j, "closed", s->connections_closed);
     json_u64(j, "requests", s->server_requests);
+    json_open(j, "requests_by_worker", '[');
+    for (size_t i = 0; i < s->source->worker_count; i++)
+        json_u64(j, NULL, counter_read(&s->source->servers[i]->requests));
+    json_close(j, ']');
     json_u64(j, "system_calls", s->system_calls);
     json_close(j, '}');
 }
