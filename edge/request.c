@@ -6,6 +6,8 @@
  *        │            │        └─flight─► await head ─┘▲      ▲
  *        └─refuse─────┴─redirect───────────────────────┴──────┘
  *
+ * A hit awaits a head too when the slice that its body begins with is not there.
+ *
  * It waits only in AWAIT_HEAD (the origin's head) and SEND (the socket, or a flight's bytes); every callback
  * ends in request_run, the only loop.
  */
@@ -24,10 +26,10 @@
 #include "key.h"
 #include "reply.h"
 
-#define FREE_REQUESTS_MAX   256
-#define SEND_BUDGET_BYTES   (2u << 20) /* a turn of the loop for one request, so that others get theirs */
-#define CDN_LOOP_SIZE_MAX   1024       /* passed on to the origin */
-#define PRIVATE_RETRIES_MAX 2 /* a flight released or changed under us: ask for ourselves this often */
+#define FREE_REQUESTS_MAX 256
+#define SEND_BUDGET_BYTES (2u << 20) /* a turn of the loop for one request, so that others get theirs */
+#define CDN_LOOP_SIZE_MAX 1024       /* passed on to the origin */
+#define RETRIES_MAX       2          /* a flight released or changed under us: ask for ourselves this often */
 
 enum request_state { REQUEST_LOOKUP, REQUEST_AWAIT_HEAD, REQUEST_SEND, REQUEST_ENDED };
 enum step { STEP_NEXT, STEP_WAIT, STEP_DONE };
@@ -624,6 +626,22 @@ static unsigned choose_extent(struct request *r, unsigned status, bool is_range_
     return 206;
 }
 
+static enum flight_state find_slice(struct request *r);
+
+/* The head is in the store, but is the slice that the body begins with? If not the response waits for the
+ * head of that slice's flight: which may fail while that can still be told, or bring another version. */
+static bool must_await_slice(struct request *r)
+{
+    bool has_body = !r->is_head && r->position_bytes < r->end_bytes;
+    if (r->cause != CAUSE_HIT || !r->representation || !has_body)
+        return false;
+    if (find_slice(r) != FLIGHT_BYTES || r->object.region)
+        return false;
+    r->cause = r->byte_cause;
+    r->state = REQUEST_AWAIT_HEAD;
+    return true;
+}
+
 /* `generated_at_ms`: when the origin made it; `fresh_until_ms`: for hits. */
 static enum step respond(struct request *r, const struct reply_stored *stored, int64_t generated_at_ms,
                          int64_t fresh_until_ms)
@@ -641,6 +659,8 @@ static enum step respond(struct request *r, const struct reply_stored *stored, i
         r->status = condition == CONDITION_NOT_MODIFIED ? 304 : 412;
         r->end_bytes = r->position_bytes = 0;
     }
+    if (must_await_slice(r))
+        return STEP_NEXT;
     struct reply reply = {
         .fields = r->status != 416 || stored->status == 416 ? stored->fields : SLICE_EMPTY,
         .age_s = (now_ms - generated_at_ms) / 1000,
@@ -673,13 +693,14 @@ static enum step respond(struct request *r, const struct reply_stored *stored, i
     return STEP_NEXT;
 }
 
-static uint64_t representation_in_store(const struct request *r);
+static uint64_t representation_of(const struct store_object *head);
 
 /* r->object is a whole object, or the head of a sliced one. */
 static enum step use_object(struct request *r, enum cause cause)
 {
     struct reply_stored stored;
     struct store_meta meta = r->object.meta;
+    struct store_object head = {0};
     if (!CHECK(reply_parse_stored(r->object.head, &stored)))
         return fail(r, "stored_head_damaged", 502);
     r->cause = r->byte_cause = cause;
@@ -687,9 +708,14 @@ static enum step use_object(struct request *r, enum cause cause)
     r->representation = 0;
     r->content_class = meta.content_class;
     r->object_start_bytes = 0;
-    if (meta.flags & FLIGHT_META_SLICED)
-        r->representation = representation_in_store(r);
-    return respond(r, &stored, meta.generated_at_ms, meta.fresh_until_ms);
+    if (meta.flags & FLIGHT_META_SLICED) {
+        r->representation = representation_of(&r->object);
+        head = r->object; /* the reference moves: r->object is what the body is read from */
+        r->object = (struct store_object){0};
+    }
+    enum step step = respond(r, &stored, meta.generated_at_ms, meta.fresh_until_ms);
+    store_release(&head);
+    return step;
 }
 
 static enum step on_flight_failed(struct request *r)
@@ -699,6 +725,11 @@ static enum step on_flight_failed(struct request *r)
     if (may_use_stale(r))
         return use_stale(r);
     flight_leave(&r->reader);
+    if (strcmp(reason, ORIGIN_CHANGED) == 0 && r->retries++ < RETRIES_MAX) {
+        r->representation = 0;
+        r->state = REQUEST_LOOKUP; /* the old version's head has been forgotten */
+        return STEP_NEXT;
+    }
     return fail(r, reason, status);
 }
 
@@ -712,7 +743,7 @@ static enum step on_revalidated(struct request *r)
 static enum step ask_again(struct request *r)
 {
     flight_leave(&r->reader);
-    if (r->retries++ >= PRIVATE_RETRIES_MAX)
+    if (r->retries++ >= RETRIES_MAX)
         return fail(r, "origin_response_private", 502);
     return ask_privately(r);
 }
@@ -750,11 +781,11 @@ static enum step request_await_head(struct request *r)
 /* ---- the body ---- */
 
 /* The identity of a stored representation: as judge.c made it from the same validators. */
-static uint64_t representation_in_store(const struct request *r)
+static uint64_t representation_of(const struct store_object *head)
 {
     uint64_t representation = 0;
-    if (r->object.body_size_bytes == sizeof(representation)) /* kept as the body of the head's object */
-        memcpy(&representation, r->object.body, sizeof(representation));
+    if (head->body_size_bytes == sizeof(representation)) /* kept as the body of the head's object */
+        memcpy(&representation, head->body, sizeof(representation));
     return representation;
 }
 
@@ -829,8 +860,7 @@ static enum flight_state find_slice(struct request *r)
 static bool span_of_object(const struct request *r, struct span *ret_span)
 {
     uint64_t skip = r->position_bytes - r->object_start_bytes;
-    if (!r->object.region || r->position_bytes < r->object_start_bytes || skip >= r->object.body_size_bytes ||
-        (r->object.meta.flags & FLIGHT_META_SLICED))
+    if (!r->object.region || r->position_bytes < r->object_start_bytes || skip >= r->object.body_size_bytes)
         return false;
     *ret_span = (struct span){
         .fd = r->object.fd,
@@ -871,7 +901,7 @@ static enum step on_no_span(struct request *r, enum flight_state state)
         if (r->end_bytes == FLIGHT_SIZE_UNKNOWN || r->position_bytes == r->end_bytes)
             return finish(r);
         return abort_response(r, "body_incomplete");
-    case FLIGHT_CHANGED: return abort_response(r, "origin_representation_changed");
+    case FLIGHT_CHANGED: return abort_response(r, ORIGIN_CHANGED);
     default:
         return abort_response(r, r->reader.flight ? flight_failure(&r->reader, &status) : "object_evicted");
     }

@@ -152,14 +152,27 @@ void flight_notify(struct flight *f)
     }
 }
 
+static bool unlist(struct flight *f, bool only_unread)
+{
+    pthread_mutex_lock(&f->shard->mutex); /* as in flight_join: who is not there yet does not come any more */
+    bool goes = !only_unread || atomic_load(&f->reader_count) == 0;
+    bool was_listed = list_is_linked(&f->node);
+    if (goes)
+        list_remove(&f->node);
+    pthread_mutex_unlock(&f->shard->mutex);
+    if (goes && was_listed)
+        flight_unref(f);
+    return goes;
+}
+
 void flight_unlist(struct flight *f)
 {
-    pthread_mutex_lock(&f->shard->mutex);
-    bool was_listed = list_is_linked(&f->node);
-    list_remove(&f->node);
-    pthread_mutex_unlock(&f->shard->mutex);
-    if (was_listed)
-        flight_unref(f);
+    unlist(f, false);
+}
+
+bool flight_unlist_unread(struct flight *f)
+{
+    return unlist(f, true);
 }
 
 /* ---- joining ---- */

@@ -5,9 +5,9 @@
  *
  * START HERE
  *   reader: flight_join -> flight_look (and again at each on_progress) -> flight_leave
- *   filler: flight_set_head -> flight_write ... -> flight_finish | flight_fail | flight_revalidated
- * The one who gets FLIGHT_LEADING from flight_join must see to it that a filler runs on its worker. The
- * filler needs no reader: it goes on when all have left, unless on_orphaned decides otherwise.
+ *   filler: flight_set_head -> flight_write ... -> flight_finish | flight_fail | flight_drop |
+ * flight_revalidate The one who gets FLIGHT_LEADING from flight_join must see to it that a filler runs on its
+ * worker. The filler needs no reader: it goes on when all have left, unless on_orphaned decides otherwise.
  *
  * LIFE            joinable  what readers get
  *   HEAD_PENDING  yes       FLIGHT_WAIT
@@ -145,6 +145,7 @@ struct slice flight_body(struct flight *f); /* the whole body, when it stands in
 /* Each frees the filler's hold. finish: the body is complete. */
 void flight_finish(struct flight *f, const struct store_meta *meta);
 void flight_fail(struct flight *f, const char *reason, unsigned status);
+bool flight_drop(struct flight *f); /* for want of readers; false, and it goes on, when there is one again */
 void flight_revalidate(struct flight *f, const struct store_meta *meta);
 
 const struct store_object *flight_stale(const struct flight *f); /* NULL: nothing to revalidate */

@@ -216,9 +216,11 @@ static int store_head_of_slices(struct flight *f)
         return r;
     }
     struct store_meta meta = f->meta;
+    bool kept = store_writer_is_kept(writer);
     meta.flags |= FLIGHT_META_SLICED;
     meta.total_size_bytes = f->head.total_size_bytes;
-    return store_seal(writer, &key, f->head.stored, &meta);
+    r = store_seal(writer, &key, f->head.stored, &meta);
+    return r < 0 ? r : kept ? 0 : -ENOBUFS;
 }
 
 int flight_set_head(struct flight *f, const struct flight_head *head, bool keep, uint64_t first,
@@ -243,8 +245,9 @@ int flight_set_head(struct flight *f, const struct flight_head *head, bool keep,
     f->phase = PHASE_FILLING;
     pthread_mutex_unlock(&f->mutex);
 
-    if (f->is_kept && is_sized(f) && is_sliced(f))
-        store_head_of_slices(f); /* without it the slices are just not found: no reason to fail */
+    if (f->is_kept && is_sized(f) &&
+        is_sliced(f)) /* without it the slices are just not found: no reason to fail */
+        f->is_stored = store_head_of_slices(f) == 0;
     flight_notify(f);
     return 0;
 }
@@ -382,19 +385,16 @@ void flight_finish(struct flight *f, const struct store_meta *meta)
         f->head.total_size_bytes = f->filled_bytes;
         pthread_mutex_unlock(&f->mutex);
     }
-    int r = -ECANCELED;
     if (f->is_kept && (!was_sized || f->head.total_size_bytes <= f->table->slice_bytes))
-        r = store_whole(f, meta);
-    else if (f->is_kept)
-        r = 0; /* head and slices are there already */
-    if (r < 0 && !f->head.is_private)
+        f->is_stored = store_whole(f, meta) == 0;
+    if (!f->is_stored && !f->head.is_private)
         counter_add(&ledger_flights(f->table->ledgers[f->owner])->not_kept, 1);
     store_abandon(f->writer);
     f->writer = NULL;
     end(f, PHASE_DONE);
 }
 
-void flight_fail(struct flight *f, const char *reason, unsigned status)
+static void break_off(struct flight *f, const char *reason, unsigned status)
 {
     store_abandon(f->writer);
     f->writer = NULL;
@@ -402,8 +402,22 @@ void flight_fail(struct flight *f, const char *reason, unsigned status)
     f->failure = reason;
     f->failure_status = status;
     pthread_mutex_unlock(&f->mutex);
-    counter_add(&ledger_flights(f->table->ledgers[f->owner])->failed, 1);
     end(f, PHASE_FAILED);
+}
+
+void flight_fail(struct flight *f, const char *reason, unsigned status)
+{
+    counter_add(&ledger_flights(f->table->ledgers[f->owner])->failed, 1);
+    break_off(f, reason, status);
+}
+
+bool flight_drop(struct flight *f)
+{
+    if (!flight_unlist_unread(f))
+        return false;
+    counter_add(&ledger_flights(f->table->ledgers[f->owner])->dropped, 1);
+    break_off(f, "dropped", 502);
+    return true;
 }
 
 void flight_revalidate(struct flight *f, const struct store_meta *meta)

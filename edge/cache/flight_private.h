@@ -71,6 +71,7 @@ struct flight {
     struct flight_filler filler;
     bool is_filling;    /* the filler has its hold */
     bool is_kept;       /* to be stored */
+    bool is_stored;     /* what stands for the whole is found in the store */
     bool is_collecting; /* unknown length, still in the first small piece */
     struct store_writer *writer;
     uint64_t writer_start_bytes, writer_room_bytes;
@@ -93,7 +94,8 @@ struct flight {
 
 void flight_ref(struct flight *f);
 void flight_unref(struct flight *f);
-void flight_notify(struct flight *f); /* wakes each worker that has readers, once */
-void flight_unlist(struct flight *f); /* nobody finds it any more */
+void flight_notify(struct flight *f);        /* wakes each worker that has readers, once */
+void flight_unlist(struct flight *f);        /* nobody finds it any more */
+bool flight_unlist_unread(struct flight *f); /* the same, unless it has readers: then false */
 
 #endif

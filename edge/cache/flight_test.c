@@ -384,9 +384,16 @@ static void the_last_to_leave_tells_the_filler(void **state)
     reader_init(&reader, 1);
     assert_int_equal(join(s, &key, &reader, &f, &o), FLIGHT_LEADING);
     assert_false(flight_is_orphaned(f));
+    assert_false(flight_drop(f)); /* somebody reads it */
     flight_leave(&reader);
     assert_true(flight_is_orphaned(f));
-    flight_fail(f, "dropped", 502);
+    assert_true(flight_drop(f));
+    assert_int_equal(counter_read(&ledger_flights(s->ledgers[0])->dropped) +
+                         counter_read(&ledger_flights(s->ledgers[1])->dropped),
+                     1);
+    assert_int_equal(join(s, &key, &reader, &f, &o), FLIGHT_LEADING); /* the dropped one is not found */
+    flight_leave(&reader);
+    assert_true(flight_drop(f));
 }
 
 /* ---- two threads ---- */

@@ -212,6 +212,14 @@ static void fill_cancel(struct fill *f, const char *reason, unsigned status)
     fill_free(f);
 }
 
+static void fill_drop(struct fill *f)
+{
+    if (!flight_drop(f->flight))
+        return;
+    fetch_cancel(f->fetch);
+    fill_free(f);
+}
+
 static struct policy_content content_of(struct fill *f, const struct hls_playlist *playlist)
 {
     struct catalog_entry entry = {0};
@@ -276,7 +284,7 @@ static void on_head(struct fetch *fetch, const struct http_head *head)
     if (f->representation &&
         f->representation != j.representation) { /* slices of two versions are never mixed */
         forget(f);
-        fill_cancel(f, "origin_representation_changed", 502);
+        fill_cancel(f, ORIGIN_CHANGED, 502);
         return;
     }
     f->policy = j.policy;
@@ -304,7 +312,7 @@ static void on_head(struct fetch *fetch, const struct http_head *head)
     }
     book(f);
     if (j.is_private && flight_is_orphaned(f->flight))
-        fill_cancel(f, "dropped", 502);
+        fill_drop(f);
 }
 
 /* ---- body ---- */
@@ -334,8 +342,7 @@ static void drop_if_worthless(struct fill *f)
     if (!head && state == FLIGHT_WAIT &&
         !f->is_head) /* what it will be is not known yet: decide at the head */
         return;
-    counter_add(&ledger_flights(f->origin->options.ledger)->dropped, 1);
-    fill_cancel(f, "dropped", 502);
+    fill_drop(f);
 }
 
 static void on_body(struct fetch *fetch, const char *data, size_t size)

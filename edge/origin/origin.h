@@ -29,6 +29,9 @@ int origin_new(const struct origin_options *options, struct origin **ret_origin)
 void origin_free(struct origin *o); /* fills still running fail with the reason "shutting_down" */
 const struct fetch_stats *origin_fetch_stats(const struct origin *o);
 
+/* Why a fill fails that was to continue a representation which the origin has no more. */
+#define ORIGIN_CHANGED "origin_representation_changed"
+
 struct origin_request {
     struct flight *flight; /* the caller is its leader; its filler's hold passes to the origin */
     const struct site *site;

@@ -39,7 +39,11 @@ class Scene:
         return fetch(self.edge.address, target, fields, method, **{"host": HOST, **connection})
 
     def connect(self, **fields):
-        return Connection(self.edge.address, **{"host": HOST, **fields})
+        return self.connect_to(self.edge.address, **fields)
+
+    @staticmethod
+    def connect_to(address, **fields):
+        return Connection(address, **{"host": HOST, **fields})
 
     def stats(self):
         return counters.stats(self.edge)
