@@ -16,6 +16,7 @@
 #include "server_connection.h"
 
 #define REQUESTS_PER_TURN  32
+#define BODY_ROOM_MIN      512 /* behind the head, for its body's pieces */
 #define LINGER_MS          2000
 #define LINGER_SIZE_MAX    ((size_t)256 << 10)
 #define SPARE_INBOXES_MAX  256
@@ -129,6 +130,7 @@ void server_connection_close(struct connection *c, bool reset)
     else
         stream_close(c->stream);
     inbox_give(s, c->inbox);
+    buf_fini(&c->body);
     server_outbox_give(s, c->outbox);
     counter_add(&s->stats.connections_closed, 1);
     s->connection_count--;
@@ -239,6 +241,8 @@ void server_connection_next(struct connection *c)
     if (c->paced)
         stream_set_pace(c->stream, 0);
     c->paced = false;
+    if (c->body.data)
+        buf_fini(&c->body);
     if (!c->keep_alive) {
         linger(c);
         return;
@@ -326,11 +330,81 @@ static void serve(struct connection *c)
     timer_stop(&c->deadline);
     c->state = CONNECTION_EXCHANGE;
     c->x.request = &c->inbox->head;
+    c->x.body = buf_slice(&c->body);
     c->x.user = NULL;
     c->x.events = NULL;
     server_response_begin(c);
     counter_add(&s->stats.requests, 1);
     s->options.on_request(&c->x, s->options.user);
+}
+
+/* --- A request's body. --- */
+
+static bool on_body(void *user, const char *data, size_t size)
+{
+    struct connection *c = user;
+
+    return buf_append(&c->body, data, size);
+}
+
+/* Takes what of the body stands in the inbox behind the head. The head must not move, so the room behind it
+ * is used again and again. False: more is awaited, or the connection is no more. */
+static bool collect_body(struct connection *c)
+{
+    struct inbox *in = c->inbox;
+    size_t used = 0;
+    enum http_parse parsed =
+        http_parser_body(&in->parser, in->data + in->start, in->filled - in->start, on_body, c, &used);
+
+    if (parsed == HTTP_PARSE_STOPPED)
+        refuse(c, HTTP_REFUSAL_BODY_NOT_ACCEPTED);
+    else if (parsed == HTTP_PARSE_BAD)
+        refuse(c, HTTP_REFUSAL_BAD_REQUEST);
+    else if (parsed == HTTP_PARSE_DONE)
+        in->start += used;
+    else if (c->peer_ended)
+        server_connection_close(c, false);
+    else
+        in->filled = in->start;
+    return parsed == HTTP_PARSE_DONE;
+}
+
+/* Tells the client to go on (RFC 9110 section 10.1.1). A socket that takes not even this is as good as
+ * broken: its deadline ends it. */
+static void send_continue(struct connection *c)
+{
+    static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    struct iovec part = {(char *)text, sizeof(text) - 1};
+
+    counter_add(&c->server->stats.system_calls, 1);
+    if (stream_writev(c->stream, &part, 1, false) < (ssize_t)part.iov_len)
+        server_connection_close(c, true);
+}
+
+/* True: all of it is there. */
+static bool begin_body(struct connection *c)
+{
+    const struct http_head *head = &c->inbox->head;
+    size_t size_max = c->server->options.body_size_max;
+
+    if (head->content_length > 0 && (uint64_t)head->content_length > size_max) {
+        refuse(c, HTTP_REFUSAL_BODY_NOT_ACCEPTED);
+        return false;
+    }
+    if (size_max == 0 || c->server->options.head_size_max - c->inbox->start < BODY_ROOM_MIN) {
+        refuse(c, size_max == 0 ? HTTP_REFUSAL_BODY_NOT_ACCEPTED : HTTP_REFUSAL_HEAD_TOO_LARGE);
+        return false;
+    }
+    buf_init(&c->body, size_max);
+    http_parser_begin_body(&c->inbox->parser, false);
+    c->state = CONNECTION_BODY;
+    timer_start(c->server->loop, &c->deadline, c->server->options.header_timeout_ms);
+    if (unread_size(c) == 0 && head->version >= 11 && http_head_lists(head, "Expect", "100-continue"))
+        send_continue(c);
+    if (c->state != CONNECTION_BODY)
+        return false;
+    read_again(c);
+    return collect_body(c);
 }
 
 static void judge(struct connection *c, enum http_parse parsed)
@@ -345,10 +419,7 @@ static void judge(struct connection *c, enum http_parse parsed)
         refuse(c, HTTP_REFUSAL_BAD_REQUEST);
     else if (head->target.size > c->server->options.uri_size_max)
         refuse(c, HTTP_REFUSAL_URI_TOO_LONG);
-    else if (head->chunked ||
-             head->content_length > 0) /* where bodies would come in: the parser can read them */
-        refuse(c, HTTP_REFUSAL_BODY_NOT_ACCEPTED);
-    else
+    else if ((!head->chunked && head->content_length <= 0) || begin_body(c))
         serve(c);
 }
 
@@ -409,6 +480,8 @@ static void on_readable(void *user)
         drain_lingering(c);
     else if (receive(c) && (c->state == CONNECTION_IDLE || c->state == CONNECTION_HEAD))
         serve_requests(c);
+    else if (c->state == CONNECTION_BODY && unread_size(c) + c->peer_ended > 0 && collect_body(c))
+        serve(c);
 }
 
 static void on_writable(void *user)
@@ -446,6 +519,7 @@ static void on_deadline(struct timer *t)
         else
             drop(c, HTTP_REFUSAL_HEADER_TIMEOUT); /* a response to nothing confuses */
         break;
+    case CONNECTION_BODY: refuse(c, HTTP_REFUSAL_HEADER_TIMEOUT); break;
     case CONNECTION_IDLE: drop(c, HTTP_REFUSAL_IDLE_TIMEOUT); break;
     case CONNECTION_EXCHANGE:
         counter_add(&c->server->stats.refusals[HTTP_REFUSAL_SEND_TIMEOUT], 1);

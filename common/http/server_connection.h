@@ -2,10 +2,11 @@
 /*
  * One accepted connection, as server.c (requests in) and server_response.c (responses out) share it.
  *
- *   HANDSHAKE ─► HEAD ─► EXCHANGE ─► FLUSH ─► IDLE ─► HEAD ...     FLUSH only when the socket takes no more
- *                  └─refused─► FLUSH ─► LINGER ─► closed           LINGER after the last response
+ *   HANDSHAKE ─► HEAD ─► BODY ─► EXCHANGE ─► FLUSH ─► IDLE ─► HEAD ...     FLUSH only when the socket takes
+ * no more └─refused─► FLUSH ─► LINGER ─► closed                   LINGER after the last response
  *
- * Each state has its deadline, all kept by one timer: handshake, header, (send stall) x 2, idle, linger.
+ * Each state has its deadline, all kept by one timer: handshake, header, header again for a body, (send
+ * stall) x 2, idle, linger.
  *
  * Memory: an idle connection holds neither inbox nor outbox. They are taken from the server's spares with the
  * first byte of a request and for what is held back of a response.
@@ -13,6 +14,7 @@
 #ifndef HTTP_SERVER_CONNECTION_H
 #define HTTP_SERVER_CONNECTION_H
 
+#include "base/buf.h"
 #include "http/server.h"
 #include "parser.h"
 
@@ -39,6 +41,7 @@ struct outbox {
 enum connection_state {
     CONNECTION_HANDSHAKE,
     CONNECTION_HEAD,     /* part of a head is there, or (at first) nothing yet */
+    CONNECTION_BODY,     /* of the request; all of it is collected before the handler hears of it */
     CONNECTION_EXCHANGE, /* the handler's */
     CONNECTION_FLUSH,    /* the exchange is over, some of the outbox is unsent */
     CONNECTION_IDLE,     /* between requests */
@@ -60,6 +63,7 @@ struct connection {
     bool peer_ended; /* no more requests will come */
     bool reading_off;
     size_t lingered_bytes;
+    struct buf body; /* of the request, at most options.body_size_max */
     struct inbox *inbox;
     struct outbox *outbox;
 

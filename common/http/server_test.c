@@ -130,7 +130,9 @@ static void on_request(struct exchange *x, void *user)
     else if (IS("/wait")) {
         stage->waiting = x;
         sem_post(&stage->event);
-    } else if (IS("/abort"))
+    } else if (IS("/echo"))
+        exchange_reply(x, 200, SLICE_LITERAL("X: y\r\n"), x->body);
+    else if (IS("/abort"))
         exchange_abort(x);
     else if (IS("/abort-late")) {
         exchange_respond(x, 200, SLICE_EMPTY, 100);
@@ -673,6 +675,56 @@ static void test_a_refusal_survives_an_unread_body(void **state)
     stage_close(stage);
 }
 
+/* A request with a body that may be 1000 bytes is handed over whole, however it comes, and what follows it is
+ * the next request. */
+static void test_bodies_are_collected(void **state)
+{
+    static const char chunked[] = "PUT /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+                                  "3;a=b\r\nabc\r\n2\r\nde\r\n0\r\nT: x\r\n\r\n" GET("/a");
+    struct stage *stage = stage_new();
+    int fd;
+
+    (void)state;
+    stage->options.body_size_max = 1000;
+    stage_start(stage);
+    fd = dial(stage, 0);
+    say(fd, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello" GET("/a"));
+    hear(fd, "HTTP/1.1 200 OK\r\nX: y\r\nContent-Length: 5\r\n\r\nhello" OK_A);
+    for (size_t i = 0; i < sizeof(chunked) - 1; i++)
+        say_bytes(fd, chunked + i, 1);
+    hear(fd, "HTTP/1.1 200 OK\r\nX: y\r\nContent-Length: 5\r\n\r\nabcde" OK_A);
+    say(fd, "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
+    hear(fd, "HTTP/1.1 100 Continue\r\n\r\n");
+    say(fd, "abc");
+    hear(fd, OK_A);
+    say(fd, "POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3e9\r\n");
+    say_bytes(fd, stage->large, 1001);
+    hear(fd, REFUSAL("413 Content Too Large") "Content-Length: 25\r\nConnection: close\r\n\r\n"
+                                              "request_body_not_accepted");
+    hear_end(fd);
+    stage_close(stage);
+}
+
+/* A body that does not come whole is never handed over. */
+static void test_a_broken_body_is_refused(void **state)
+{
+    struct stage *stage = stage_new();
+    int fd;
+
+    (void)state;
+    stage->options.body_size_max = 1000;
+    stage_start(stage);
+    fd = dial(stage, 0);
+    say(fd, "POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nz\r\n");
+    hear(fd, REFUSAL("400 Bad Request") "Content-Length: 11\r\nConnection: close\r\n\r\nbad_request");
+    hear_end(fd);
+    fd = dial(stage, 0);
+    say(fd, "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc");
+    shutdown(fd, SHUT_WR);
+    hear_end(fd);
+    stage_close(stage);
+}
+
 static void test_too_many_connections(void **state)
 {
     struct stage *stage = stage_new();
@@ -899,6 +951,8 @@ int main(void)
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_long_heads_are_refused),
         cmocka_unit_test(test_a_refusal_survives_an_unread_body),
+        cmocka_unit_test(test_bodies_are_collected),
+        cmocka_unit_test(test_a_broken_body_is_refused),
         cmocka_unit_test(test_too_many_connections),
         cmocka_unit_test(test_deadline_of_a_head),
         cmocka_unit_test(test_deadline_between_requests),

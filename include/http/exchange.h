@@ -31,6 +31,7 @@ struct exchange_events {
 
 struct exchange {
     const struct http_head *request; /* valid until the end of the exchange */
+    struct slice body;               /* of the request, whole and without framing; valid as long */
     struct addr peer, local;
     bool is_tls;
     const char *server_name; /* SNI, "" for none */

@@ -2,7 +2,8 @@
 /*
  * Serves HTTP on accepted sockets of one loop: parses requests strictly (what RFC 9112 calls ambiguous is
  * refused with 400 and a closed connection), keeps connections alive, answers pipelined requests in order,
- * and has a deadline for every wait. What a request means is the handler's business.
+ * and has a deadline for every wait. What a request means is the handler's business. A request's body, where
+ * the options allow one, is handed over whole: bounded, and small enough to be sent on in one piece.
  */
 #ifndef HTTP_SERVER_H
 #define HTTP_SERVER_H
@@ -37,9 +38,12 @@ struct http_server;
 
 struct http_server_options {
     size_t head_size_max; /* of a request head */
+    size_t body_size_max; /* of a request body, which is collected before on_request; 0: none is accepted */
     size_t uri_size_max;
     size_t connections_max;
-    uint64_t handshake_timeout_ms, header_timeout_ms, idle_timeout_ms;
+    uint64_t handshake_timeout_ms;
+    uint64_t header_timeout_ms; /* for a whole head, and again for a whole body */
+    uint64_t idle_timeout_ms;
     uint64_t send_stall_timeout_ms; /* no byte could be sent for so long */
     void (*on_request)(struct exchange *x, void *user);
 
