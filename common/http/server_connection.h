@@ -2,11 +2,12 @@
 /*
  * One accepted connection, as server.c (requests in) and server_response.c (responses out) share it.
  *
- *   HANDSHAKE ─► HEAD ─► BODY ─► EXCHANGE ─► FLUSH ─► IDLE ─► HEAD ...     FLUSH only when the socket takes
- * no more └─refused─► FLUSH ─► LINGER ─► closed                   LINGER after the last response
+ *   HANDSHAKE ─► HEAD ─► BODY ─► EXCHANGE ─► FLUSH ─► IDLE ─► HEAD ...
+ *                  └─refused─► FLUSH ─► LINGER ─► closed
  *
- * Each state has its deadline, all kept by one timer: handshake, header, header again for a body, (send
- * stall) x 2, idle, linger.
+ * BODY only when the request has one, FLUSH only when the socket takes no more, LINGER after the last
+ * response. Each state has its deadline, all kept by one timer: handshake, header, header again for a body,
+ * (send stall) x 2, idle, linger.
  *
  * Memory: an idle connection holds neither inbox nor outbox. They are taken from the server's spares with the
  * first byte of a request and for what is held back of a response.
