@@ -368,8 +368,9 @@ static enum step redirect(struct request *r, size_t edge_index, enum route_reaso
                                  r->uri.path, r->uri.query, r->env->config->edge, &line);
     buf_append_text(&line, "\r\n");
     r->cause = CAUSE_REDIRECT;
-    enum step step = ok && !line.failed ? reply_small(r, 302, buf_slice(&line), route_reason_name(reason))
-                                        : refuse(r, REFUSAL_BAD_TARGET);
+    r->reason = route_reason_name(reason);
+    enum step step =
+        ok && !line.failed ? reply_small(r, 302, buf_slice(&line), r->reason) : refuse(r, REFUSAL_BAD_TARGET);
     buf_fini(&line);
     return step;
 }

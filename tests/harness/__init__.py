@@ -6,6 +6,7 @@ origin      an origin that follows a script, byte by byte
 library     objects of many sizes, each with bytes of its own
 client      one connection, one exact exchange after another
 herd        thousands of viewers in one thread
+browser     a real player on the demo's page
 counters    waits for what /stats counts
 certificates  an authority of the test's own
 
