@@ -101,8 +101,8 @@ static void append_cors(const struct reply_cors *cors, struct buf *out)
     buf_append_text(out, "Access-Control-Expose-Headers: " EXPOSED_FIELDS "\r\n");
 }
 
-/* RFC 9211: what the edge did, in its words for hit, forward and the reason. */
-static void append_cache_status(const struct reply *r, struct buf *out)
+/* What the edge did, in RFC 9211's words for hit and forward, and in its own for the reason. */
+void reply_write_cache_status(const struct reply_cache_status *s, struct buf *out)
 {
     static const char *const words[CAUSE_COUNT] = {
         [CAUSE_HIT] = "; hit",
@@ -114,19 +114,17 @@ static void append_cache_status(const struct reply *r, struct buf *out)
         [CAUSE_UNCACHEABLE] = "; fwd=uri-miss; stored=?0",
         [CAUSE_ERROR] = "; fwd=uri-miss",
     };
-    buf_append_text(out, "Cache-Status: ");
-    buf_append_text(out, r->edge_name);
-    if (words[r->cause])
-        buf_append_text(out, words[r->cause]);
-    if (r->cause == CAUSE_HIT) {
+    buf_append_text(out, s->edge_name);
+    if (words[s->cause])
+        buf_append_text(out, words[s->cause]);
+    if (s->cause == CAUSE_HIT) {
         buf_append_text(out, "; ttl=");
-        buf_append_u64(out, r->ttl_s > 0 ? (uint64_t)r->ttl_s : 0);
+        buf_append_u64(out, s->ttl_s > 0 ? (uint64_t)s->ttl_s : 0);
     }
-    if (r->detail) {
+    if (s->detail) {
         buf_append_text(out, "; detail=");
-        buf_append_text(out, r->detail);
+        buf_append_text(out, s->detail);
     }
-    buf_append(out, "\r\n", 2);
 }
 
 static void append_fields_of_304(struct slice fields, struct buf *out)
@@ -156,7 +154,9 @@ bool reply_write(const struct reply *r, struct buf *out)
     if (r->content_range.data)
         append_line(out, "Content-Range", r->content_range);
     append_cors(&r->cors, out);
-    append_cache_status(r, out);
+    buf_append_text(out, "Cache-Status: ");
+    reply_write_cache_status(&r->cache_status, out);
+    buf_append(out, "\r\n", 2);
     return !out->failed;
 }
 

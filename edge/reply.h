@@ -33,19 +33,26 @@ struct reply_cors {
     bool is_null_allowed; /* after a redirect between hosts browsers send "null" (Fetch, 4.4) */
 };
 
+struct reply_cache_status { /* RFC 9211 */
+    const char *edge_name;
+    enum cause cause;
+    int64_t ttl_s;      /* only said of hits */
+    const char *detail; /* the reason of a refusal or failure; NULL: none */
+};
+
 struct reply {
     struct slice fields; /* stored lines to copy; may be empty */
     int64_t age_s;       /* -1: none */
-    enum cause cause;
-    const char *edge_name;
-    int64_t ttl_s;      /* what Cache-Status says; only for hits */
-    const char *detail; /* the reason of a refusal or failure; NULL: none */
+    struct reply_cache_status cache_status;
     struct reply_cors cors;
     bool has_ranges;            /* say Accept-Ranges */
     bool is_not_modified;       /* only what RFC 9110 section 15.4.5 asks for */
     struct slice content_range; /* of a 206 or 416; data NULL: none */
 };
 bool reply_write(const struct reply *r, struct buf *out);
+
+/* Appends the value of Cache-Status. */
+void reply_write_cache_status(const struct reply_cache_status *s, struct buf *out);
 
 /* Lines of the answer to a preflight or plain OPTIONS request. */
 bool reply_write_options(const struct reply_cors *cors, const struct http_head *request, struct buf *out);

@@ -70,6 +70,7 @@ struct request {
     enum cause cause, byte_cause; /* of the request; of the bytes that move now */
     enum refusal refusal;
     const char *reason;
+    struct reply_cache_status cache_status; /* as it was said; edge_name NULL: it was not */
     bool is_aborted;
 };
 
@@ -154,6 +155,11 @@ static void write_access_record(struct request *r, const struct exchange *x, uin
     if (!r->env->access_log)
         return;
     const struct http_head *head = x->request;
+    struct buf *cache_status = &r->env->scratch;
+    buf_clear(cache_status);
+    if (r->cache_status.edge_name)
+        reply_write_cache_status(&r->cache_status, cache_status);
+    buf_append_char(cache_status, '\0');
     struct access_record record = {
         .wall_ms = loop_wall_ms(r->env->loop),
         .site = r->site.site ? slice_of(r->site.site->config->name) : (struct slice){NULL, 0},
@@ -167,6 +173,7 @@ static void write_access_record(struct request *r, const struct exchange *x, uin
         .content_class = r->content_class,
         .cause = r->cause,
         .reason = r->reason,
+        .cache_status = r->cache_status.edge_name && !cache_status->failed ? cache_status->data : NULL,
         .first_byte_us = r->first_byte_us,
         .duration_us = duration_us,
         .range = http_head_get(head, "range"),
@@ -274,11 +281,8 @@ static enum step reply_small(struct request *r, unsigned status, struct slice ex
     struct buf *fields = &r->env->scratch;
     char body[128] = "", date[HTTP_DATE_SIZE];
     buf_clear(fields);
-    struct reply reply = {.fields = SLICE_EMPTY,
-                          .age_s = -1,
-                          .cause = r->cause,
-                          .edge_name = r->env->config->edge,
-                          .detail = detail};
+    r->cache_status = (struct reply_cache_status){r->env->config->edge, r->cause, 0, detail};
+    struct reply reply = {.fields = SLICE_EMPTY, .age_s = -1, .cache_status = r->cache_status};
     http_date_format(loop_wall_ms(r->env->loop) / 1000, date);
     buf_printf(fields, "Date: %s\r\n", date);
     buf_append_slice(fields, extra_fields);
@@ -662,12 +666,12 @@ static enum step respond(struct request *r, const struct reply_stored *stored, i
     }
     if (must_await_slice(r))
         return STEP_NEXT;
+    r->cache_status = (struct reply_cache_status){
+        .edge_name = r->env->config->edge, .cause = r->cause, .ttl_s = (fresh_until_ms - now_ms) / 1000};
     struct reply reply = {
         .fields = r->status != 416 || stored->status == 416 ? stored->fields : SLICE_EMPTY,
         .age_s = (now_ms - generated_at_ms) / 1000,
-        .cause = r->cause,
-        .edge_name = r->env->config->edge,
-        .ttl_s = (fresh_until_ms - now_ms) / 1000,
+        .cache_status = r->cache_status,
         .cors = cors_of(r),
         .has_ranges = stored->status == 200 && r->total_bytes != FLIGHT_SIZE_UNKNOWN,
         .is_not_modified = r->status == 304,
