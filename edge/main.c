@@ -425,6 +425,15 @@ static int usage(FILE *to, int status)
     return status;
 }
 
+/* The configuration's mistakes are whole lines, other errors a sentence, and some have none. */
+static void complain(int error, struct slice text)
+{
+    if (text.size > 0)
+        fprintf(stderr, "%.*s%s", SLICE_ARG(text), text.data[text.size - 1] == '\n' ? "" : "\n");
+    else
+        fprintf(stderr, "edge: cannot start: %s\n", strerror(-error));
+}
+
 int main(int argc, char **argv)
 {
     struct edge edge = {0};
@@ -447,9 +456,7 @@ int main(int argc, char **argv)
     if (r == 0 && !is_check)
         r = edge_run(&edge, &error);
     if (r < 0)
-        fprintf(stderr, "%.*s%s", SLICE_ARG(buf_slice(&error)), error.size ? "\n" : "");
-    if (r < 0 && error.size == 0)
-        fprintf(stderr, "edge: cannot start: %s\n", strerror(-r));
+        complain(r, buf_slice(&error));
     edge_fini(&edge);
     buf_fini(&error);
     return r < 0 ? 1 : 0;
