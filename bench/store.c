@@ -15,6 +15,7 @@
 #include "store/store.h"
 
 #define BODY_BYTES    1000u
+#define REGION_BYTES  ((uint64_t)64 * 1024 * 1024)
 #define LOOKUPS       3000000u
 #define THREADS_MAX   2u
 #define KEY_TEXT_SIZE 40u
@@ -118,10 +119,10 @@ int main(int argc, char **argv)
 {
     struct buf error;
     struct bench b = {.count = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 100000};
-    uint64_t size_bytes = (uint64_t)b.count * 1400 + 64 * 1024 * 1024 * UINT64_C(5);
+    uint64_t size_bytes = (uint64_t)b.count * 1400 + 5 * REGION_BYTES;
     struct store_options options = {.path = argc > 1 ? argv[1] : "/tmp/bench-store",
                                     .size_bytes = size_bytes,
-                                    .region_bytes = 64 * 1024 * 1024,
+                                    .region_bytes = REGION_BYTES,
                                     .object_bytes_avg = size_bytes / (b.count + 1)};
     buf_init(&error, 1000);
     if (b.count == 0 || store_open(&options, &error, &b.store) < 0)

@@ -13,6 +13,8 @@
 #include "base/log.h"
 #include "store/arena_private.h"
 
+#define REGION_BYTES_MIN ((uint64_t)64 * 1024)
+
 /* Opens what the superblock says is in this slot. 0, -EBADMSG when it is not what it should be, with a
  * reason, or what the process ran out of, which says nothing about the file. */
 static int region_file_open(struct arena *a, struct arena_region *r, const char **ret_reason)
@@ -151,7 +153,7 @@ static int check_room(struct arena *a, const struct arena_options *options, stru
 int arena_check(const struct arena_options *o, const char *path, struct buf *error)
 {
     uint64_t count = o->region_bytes ? o->size_bytes / o->region_bytes : 0;
-    if (o->region_bytes < 16 * REGION_HEAD_BYTES || (o->region_bytes & (o->region_bytes - 1)) != 0)
+    if (o->region_bytes < REGION_BYTES_MIN || (o->region_bytes & (o->region_bytes - 1)) != 0)
         buf_printf(error, "arena %s: the region size must be a power of two of at least 64 KiB", path);
     else if (count < ARENA_REGIONS_MIN)
         buf_printf(error,
@@ -281,8 +283,7 @@ bool arena_close(struct arena *a)
     arena_tear_down_all(a);
     if (a->current)
         a->current->entry->fill_bytes = a->fill_bytes;
-    LIST_FOR_EACH(r, &a->live, node)
-    {
+    LIST_FOR_EACH (r, &a->live, node) {
         synced = region_sync(r) && synced;
     }
     arena_free(a);

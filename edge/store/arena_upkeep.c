@@ -155,8 +155,7 @@ static struct arena_region *choose_oldest(struct arena *a) /* under mutex */
 {
     struct arena_region *r;
     bool may_hold = a->held_count < held_max(a);
-    LIST_FOR_EACH(r, &a->live, node)
-    {
+    LIST_FOR_EACH (r, &a->live, node) {
         bool is_read = atomic_load_explicit(&r->region.refs, memory_order_relaxed) > 1;
         if (r != a->current && r->writers == 0 && (may_hold || !is_read))
             return r;
@@ -169,6 +168,7 @@ static void withdraw(struct arena *a, struct arena_region *r) /* under mutex */
 {
     list_remove(&r->node);
     a->live_count--;
+    counter_add_shared(&a->reclaimed, 1); /* first: who misses an object of it sees the count */
     atomic_store_explicit(&r->region.sequence, 0, memory_order_release);
     atomic_store_explicit(&r->entry->state, REGION_FREE, memory_order_release);
 }
@@ -178,7 +178,6 @@ static void withdraw(struct arena *a, struct arena_region *r) /* under mutex */
 static void reclaim(struct arena *a, struct arena_region *r)
 {
     region_file_unlink(a, r);
-    counter_add_shared(&a->reclaimed, 1);
     pthread_mutex_lock(&a->mutex);
     if (atomic_fetch_sub_explicit(&r->region.refs, 1, memory_order_acq_rel) == 1)
         list_push_back(&a->dead, &r->node);

@@ -286,64 +286,73 @@ static uint64_t head_sum(const struct index_head *h)
     return hash_sum(h, offsetof(struct index_head, sum));
 }
 
-/* Opens what is there and reads its head. An fd, or why not. */
-static int index_file_open(struct folder *f, uint64_t arena_id, struct index_head *ret_head,
-                           const char **ret_reason)
+static const char *head_judge(const struct index_head *h, uint64_t arena_id, uint64_t file_bytes)
+{
+    if (memcmp(h->magic, index_magic, sizeof(index_magic)) != 0 || h->sum != head_sum(h))
+        return "its index is damaged";
+    if (h->version != ARENA_FORMAT_VERSION || h->byte_order != ARENA_BYTE_ORDER)
+        return "its index is of another format version";
+    if (h->arena_id != arena_id)
+        return "its index belongs to another arena";
+    if ((h->bucket_count & (h->bucket_count - 1)) != 0 || h->bucket_count < SHARDS ||
+        file_bytes != index_file_bytes(h->bucket_count))
+        return "its index is of another size than it says";
+    return NULL;
+}
+
+/* Opens what is there and reads its head; an fd or a negative errno. The head is zeros when the file is too
+ * short. */
+static int index_file_open(struct folder *f, struct index_head *ret_head, uint64_t *ret_file_bytes)
 {
     struct stat st;
+    struct index_head head = {.bucket_count = 0};
     int fd = openat(f->fd, "index", O_RDWR | O_CLOEXEC);
-    *ret_reason = "its index cannot be opened";
     if (fd < 0)
         return -errno;
-    *ret_reason = NULL;
-    if (pread(fd, ret_head, sizeof(*ret_head), 0) != (ssize_t)sizeof(*ret_head) || fstat(fd, &st) < 0 ||
-        memcmp(ret_head->magic, index_magic, sizeof(index_magic)) != 0 || ret_head->sum != head_sum(ret_head))
-        *ret_reason = "its index is damaged";
-    else if (ret_head->version != ARENA_FORMAT_VERSION || ret_head->byte_order != ARENA_BYTE_ORDER)
-        *ret_reason = "its index is of another format version";
-    else if (ret_head->arena_id != arena_id)
-        *ret_reason = "its index belongs to another arena";
-    else if ((ret_head->bucket_count & (ret_head->bucket_count - 1)) != 0 ||
-             ret_head->bucket_count < SHARDS ||
-             (uint64_t)st.st_size != index_file_bytes(ret_head->bucket_count))
-        *ret_reason = "its index is of another size than it says";
-    if (!*ret_reason)
-        return fd;
-    close(fd);
-    return -EBADMSG;
+    if (pread(fd, &head, sizeof(head), 0) < 0 || fstat(fd, &st) < 0) {
+        int rv = -errno;
+        close(fd);
+        return rv;
+    }
+    *ret_head = head;
+    *ret_file_bytes = (uint64_t)st.st_size;
+    return fd;
 }
 
-const char *index_probe(struct folder *f, uint64_t arena_id)
+int index_probe(struct folder *f, uint64_t arena_id, const char **ret_reason)
 {
-    struct index_head head;
-    const char *reason;
-    int fd = index_file_open(f, arena_id, &head, &reason);
+    struct index_head head = {.bucket_count = 0};
+    uint64_t file_bytes = 0;
+    int fd = index_file_open(f, &head, &file_bytes);
+    if (fd < 0 && fd != -ENOENT)
+        return fd;
+    *ret_reason = fd < 0 ? "its index is missing" : head_judge(&head, arena_id, file_bytes);
     if (fd >= 0)
         close(fd);
-    return reason;
+    return 0;
 }
 
-/* Maps the index that stands in fd. */
-static int index_attach(int fd, struct arena *arena, uint64_t bucket_count, struct index **ret_index)
+/* ---- these return NULL, with errno, on failure ---- */
+
+/* The index that stands in fd. */
+static struct index *index_attach(int fd, struct arena *arena, uint64_t bucket_count)
 {
     struct index *ix = aligned_alloc(64, sizeof(*ix));
     if (!ix)
-        return -ENOMEM;
+        return NULL;
     memset(ix, 0, sizeof(*ix));
     ix->arena = arena;
     ix->map_bytes = index_file_bytes(bucket_count);
     ix->head = folder_map_file(fd, ix->map_bytes);
     if (!ix->head) {
-        int rv = -errno;
         free(ix);
-        return rv;
+        return NULL;
     }
     ix->buckets = (struct index_bucket *)((char *)ix->head + HEAD_BYTES);
     ix->bucket_mask = bucket_count - 1;
     for (unsigned i = 0; i < SHARDS; i++)
         pthread_mutex_init(&ix->shards[i].mutex, NULL);
-    *ret_index = ix;
-    return 0;
+    return ix;
 }
 
 static void index_detach(struct index *ix)
@@ -354,24 +363,27 @@ static void index_detach(struct index *ix)
     free(ix);
 }
 
-static int index_create(struct folder *f, const char *name, struct arena *arena, uint64_t arena_id,
-                        uint64_t bucket_count, struct index **ret_index)
+static struct index *index_create(struct folder *f, const char *name, struct arena *arena, uint64_t arena_id,
+                                  uint64_t bucket_count)
 {
     int fd = folder_create_file(f, name, index_file_bytes(bucket_count));
-    if (fd < 0)
-        return fd;
-    int rv = index_attach(fd, arena, bucket_count, ret_index);
+    if (fd < 0) {
+        errno = -fd;
+        return NULL;
+    }
+    struct index *ix = index_attach(fd, arena, bucket_count);
+    int error = errno;
     close(fd);
-    if (rv < 0)
-        return rv;
-    struct index_head *head = (*ret_index)->head;
-    memcpy(head->magic, index_magic, sizeof(index_magic));
-    head->version = ARENA_FORMAT_VERSION;
-    head->byte_order = ARENA_BYTE_ORDER;
-    head->arena_id = arena_id;
-    head->bucket_count = bucket_count;
-    head->sum = head_sum(head);
-    return 0;
+    errno = error;
+    if (!ix)
+        return NULL;
+    memcpy(ix->head->magic, index_magic, sizeof(index_magic));
+    ix->head->version = ARENA_FORMAT_VERSION;
+    ix->head->byte_order = ARENA_BYTE_ORDER;
+    ix->head->arena_id = arena_id;
+    ix->head->bucket_count = bucket_count;
+    ix->head->sum = head_sum(ix->head);
+    return ix;
 }
 
 /* Puts the live entries of `from` into `to`, oldest regions losing where a bucket is full, as always. */
@@ -390,45 +402,59 @@ static void index_carry(struct index *from, struct index *to)
         }
 }
 
-/* The size was configured anew: makes the index once more beside the old one and puts it in its place. */
-static int index_resize(struct folder *f, uint64_t arena_id, uint64_t bucket_count, struct index **ix)
+/* The size was configured anew: makes the index once more beside `from`, which it closes, and puts it in its
+ * place. */
+static struct index *index_resize(struct folder *f, struct index *from, uint64_t bucket_count)
 {
-    struct index *resized;
-    int rv = index_create(f, "index.new", (*ix)->arena, arena_id, bucket_count, &resized);
-    if (rv < 0)
-        return rv;
-    index_carry(*ix, resized);
-    if (renameat(f->fd, "index.new", f->fd, "index") < 0) {
-        rv = -errno;
-        index_detach(resized);
-        return rv;
+    struct index *to = index_create(f, "index.new", from->arena, from->head->arena_id, bucket_count);
+    if (to) {
+        index_carry(from, to);
+        if (renameat(f->fd, "index.new", f->fd, "index") < 0) {
+            index_detach(to);
+            to = NULL;
+        }
     }
-    index_detach(*ix);
-    *ix = resized;
-    return 0;
+    int error = errno;
+    index_detach(from);
+    errno = error;
+    return to;
+}
+
+/* The index that the folder has, of whatever size, or a new one. */
+static struct index *index_load(struct folder *f, struct arena *arena, uint64_t arena_id,
+                                uint64_t bucket_count)
+{
+    struct index_head head = {.bucket_count = 0};
+    uint64_t file_bytes = 0;
+    int fd = index_file_open(f, &head, &file_bytes);
+    if (fd == -ENOENT)
+        return index_create(f, "index", arena, arena_id, bucket_count);
+    if (fd < 0 || head_judge(&head, arena_id, file_bytes)) {
+        errno = fd < 0 ? -fd : EBADMSG;
+        if (fd >= 0)
+            close(fd);
+        return NULL;
+    }
+    struct index *ix = index_attach(fd, arena, head.bucket_count);
+    int error = errno;
+    close(fd);
+    errno = error;
+    return ix;
 }
 
 int index_open(struct folder *f, struct arena *arena, uint64_t arena_id, uint64_t bucket_count,
                struct buf *error, struct index **ret_index)
 {
-    struct index_head head;
-    const char *reason;
-    struct index *ix;
-    int rv, fd = index_file_open(f, arena_id, &head, &reason);
-    if (fd < 0) {
-        rv = index_create(f, "index", arena, arena_id, bucket_count, &ix);
-    } else {
-        rv = index_attach(fd, arena, head.bucket_count, &ix);
-        close(fd);
-    }
-    if (rv == 0 && ix->bucket_mask + 1 != bucket_count &&
-        (rv = index_resize(f, arena_id, bucket_count, &ix)) < 0)
-        index_detach(ix);
-    if (rv < 0)
-        buf_printf(error, "arena %s: its index of %" PRIu64 " KiB cannot be made: %s", f->path,
-                   index_file_bytes(bucket_count) / 1024, strerror(-rv));
-    else
+    struct index *ix = index_load(f, arena, arena_id, bucket_count);
+    if (ix && ix->bucket_mask + 1 != bucket_count)
+        ix = index_resize(f, ix, bucket_count);
+    if (ix) {
         *ret_index = ix;
+        return 0;
+    }
+    int rv = -errno;
+    buf_printf(error, "arena %s: its index of %" PRIu64 " KiB cannot be opened: %s", f->path,
+               index_file_bytes(bucket_count) / 1024, strerror(-rv));
     return rv;
 }
 

@@ -17,8 +17,9 @@ struct folder;
 uint64_t index_bucket_count(uint64_t objects);
 uint64_t index_file_bytes(uint64_t bucket_count);
 
-/* Why the index in the folder cannot be used, or NULL. */
-const char *index_probe(struct folder *f, uint64_t arena_id);
+/* Judges the index in the folder. 0: *ret_reason is NULL when it can be used. Negative errno: it cannot be
+ * told. */
+int index_probe(struct folder *f, uint64_t arena_id, const char **ret_reason);
 
 /* Maps the index, making it when there is none; entries of an index of another size are carried over. The
  * arena must outlive it. 0 or a negative errno, with a sentence in `error`. */

@@ -31,7 +31,8 @@ struct record_header {
 _Static_assert(sizeof(struct record_header) == RECORD_HEADER_BYTES, "part of the format");
 _Static_assert(offsetof(struct record_header, sum) == RECORD_HEADER_BYTES - 8, "no padding before the sum");
 
-#define BODY_PAGE_ALIGNED_MIN (64 * 1024u) /* from here on, sendfile of whole pages is worth the gap */
+#define BODY_PAGE_ALIGNED_MIN \
+    ((uint64_t)64 * 1024) /* from here on, sendfile of whole pages is worth the gap */
 
 uint64_t record_body_alignment(uint64_t body_size_bytes)
 {

@@ -11,27 +11,28 @@
 #include "store/record.h"
 #include "store/store_private.h"
 
-#define OBJECT_BYTES_AVG_DEFAULT (256 * 1024u)
+#define OBJECT_BYTES_AVG_DEFAULT ((uint64_t)256 * 1024)
 
 /* ---- opening and closing ---- */
 
-/* Clears the folder of what cannot be used, and says why. */
-static void folder_judge(struct folder *f, uint64_t region_bytes)
+/* Clears the folder of what cannot be used, and says why. What only cannot be read just now is left alone. */
+static int folder_judge(struct folder *f, uint64_t region_bytes)
 {
-    uint64_t arena_id;
-    const char *reason = superblock_probe(f, region_bytes, &arena_id);
-    if (!reason)
-        reason = index_probe(f, arena_id);
-    if (!reason)
-        return;
+    uint64_t arena_id = 0;
+    const char *reason = NULL;
+    int rv = superblock_probe(f, region_bytes, &reason, &arena_id);
+    if (rv == 0 && !reason)
+        rv = index_probe(f, arena_id, &reason);
+    if (rv < 0 || !reason)
+        return rv;
     if (reason[0] != '\0')
         log_warn("arena %s: %s; it starts empty", f->path, reason);
     folder_clear(f);
+    return 0;
 }
 
 static int arena_start(struct store *s, struct buf *error)
 {
-    bool was_clean;
     const struct store_options *o = &s->options;
     uint64_t average = o->object_bytes_avg ? o->object_bytes_avg : OBJECT_BYTES_AVG_DEFAULT;
     uint64_t bucket_count = index_bucket_count(o->size_bytes / average);
@@ -43,20 +44,22 @@ static int arena_start(struct store *s, struct buf *error)
         rv = folder_open(o->path, error, &s->folder);
     if (rv < 0)
         return rv;
-    folder_judge(&s->folder, o->region_bytes);
-    rv = superblock_open(&s->folder, o->region_bytes, &s->superblock, &was_clean);
-    if (rv < 0)
-        buf_printf(error, "arena %s: its superblock cannot be opened: %s", o->path, strerror(-rv));
+    rv = folder_judge(&s->folder, o->region_bytes);
     if (rv == 0)
-        rv = arena_open(&options, &s->folder, s->superblock, was_clean, error, &s->arena);
+        rv = superblock_open(&s->folder, o->region_bytes, &s->superblock, &s->was_clean);
+    if (rv < 0)
+        buf_printf(error, "arena %s: it cannot be opened: %s", o->path, strerror(-rv));
+    if (rv == 0)
+        rv = arena_open(&options, &s->folder, s->superblock, s->was_clean, error, &s->arena);
     if (rv == 0)
         rv = index_open(&s->folder, s->arena, s->superblock->arena_id, bucket_count, error, &s->index);
     return rv;
 }
 
+/* Without an index the opening failed, and all is as it was found. */
 static void store_free(struct store *s)
 {
-    bool synced = s->index ? index_close(s->index) : false;
+    bool synced = s->index ? index_close(s->index) : s->was_clean;
     if (s->arena)
         synced = arena_close(s->arena) && synced;
     if (s->superblock)

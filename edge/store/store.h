@@ -46,7 +46,8 @@ struct store_key {
     struct slice text; /* at most STORE_KEY_TEXT_MAX */
 };
 
-/* What may change while the object stays. Times are wall clock, milliseconds since the epoch. */
+/* What may change while the object stays. Times are wall clock, milliseconds since the epoch, kept with 48
+ * bits: beyond the year 6429 they become that year. */
 struct store_meta {
     int64_t generated_at_ms; /* when the origin made it, as far as is known: now - this is its Age */
     int64_t fresh_until_ms;
@@ -58,8 +59,8 @@ struct store_meta {
     uint8_t flags;         /* the cache layer's; the store keeps them */
 };
 
-#define STORE_KEY_TEXT_MAX (16 * 1024)
-#define STORE_HEAD_MAX     (32 * 1024)
+#define STORE_KEY_TEXT_MAX ((size_t)16 * 1024)
+#define STORE_HEAD_MAX     ((size_t)32 * 1024)
 
 /* A reference to an object (or to one being written): by value, no heap. Copy with store_object_copy only. */
 struct store_object {
@@ -95,13 +96,15 @@ bool store_lookup(struct store *s, const struct store_key *key, struct store_obj
 void store_object_copy(const struct store_object *from, struct store_object *ret_object);
 void store_release(struct store_object *o); /* idempotent */
 
-/* Room for one object. 0; -EFBIG (larger than the store takes: half a region), -ENOBUFS (transient budget
- * used up, or no region free: all are held by readers), -ENOMEM, -EIO. Falls back to transient by itself when
- * there is no disk; store_writer_is_kept tells. */
+/* Room for one object. 0; -EFBIG (header, head and body take more than half a region; transient: more than
+ * the whole budget), -ENOBUFS (transient budget used up, or no region free: all are held by readers),
+ * -ENOMEM, -EIO. Where there is no disk, or none of its regions can be had now, it is transient by itself:
+ * store_writer_is_kept tells. */
 int store_reserve(struct store *s, const struct store_reservation *want, struct store_writer **ret_writer);
 bool store_writer_is_kept(const struct store_writer *w);
 
-/* Appends to the body. 0, -ENOSPC beyond the reservation, or -EIO; after an error only abandon is legal. */
+/* Appends to the body; 256 KiB at a time cost least. 0, -ENOSPC beyond the reservation, or -EIO; after an
+ * error only abandon is legal. */
 int store_write(struct store_writer *w, const void *data, size_t size);
 
 /* A reference to the body as far as it is written, for those who follow the fill. `head`, `key_text` and
@@ -122,13 +125,13 @@ bool store_refresh(struct store *s, const struct store_key *key, const struct st
 bool store_remove(struct store *s, const struct store_key *key);
 
 struct store_stats {
-    uint64_t budget_bytes, region_bytes;
-    uint64_t regions, regions_held;   /* in use; reclaimed but still held open by readers */
-    uint64_t written_bytes;           /* bodies and heads since the start */
-    uint64_t wasted_bytes;            /* padding, abandoned and unused reservations since the start */
-    uint64_t reclaimed_regions;       /* since the start */
-    uint64_t objects, index_capacity; /* sealed and not known dead; slots */
-    uint64_t index_displaced;         /* live entries lost to a full bucket since the start */
+    uint64_t budget_bytes, region_bytes; /* the budget is smaller than configured once the disk was full */
+    uint64_t regions, regions_held;      /* in use; reclaimed but still held open by readers */
+    uint64_t written_bytes;              /* bodies and heads since the start */
+    uint64_t wasted_bytes;               /* padding, abandoned and unused reservations since the start */
+    uint64_t reclaimed_regions;          /* since the start */
+    uint64_t objects, index_capacity;    /* sealed and not known dead; slots */
+    uint64_t index_displaced;            /* live entries lost to a full bucket since the start */
     uint64_t transient_bytes, transient_budget_bytes;
     uint64_t io_errors;
 };

@@ -16,10 +16,10 @@
 #include "store/store.h"
 
 #define FIXTURE_REGION_BYTES ((uint64_t)256 * 1024)
-#define FIXTURE_REGIONS      8u
+#define FIXTURE_REGIONS      ((uint64_t)8)
 
 struct fixture {
-    char path[64];
+    char path[128];
     struct store_options options;
     struct store *store;
     struct buf error;
@@ -40,7 +40,9 @@ static inline void fixture_reopen(struct fixture *f)
 
 static inline void fixture_init(struct fixture *f)
 {
-    *f = (struct fixture){.path = "/tmp/store-test-XXXXXX"};
+    const char *folder = getenv("TMPDIR");
+    *f = (struct fixture){.store = NULL};
+    snprintf(f->path, sizeof(f->path), "%.100s/store-test-XXXXXX", folder ? folder : "/tmp");
     assert_non_null(mkdtemp(f->path));
     f->options = (struct store_options){.path = f->path,
                                         .size_bytes = FIXTURE_REGIONS * FIXTURE_REGION_BYTES,
@@ -52,7 +54,7 @@ static inline void fixture_init(struct fixture *f)
 
 static inline void fixture_fini(struct fixture *f)
 {
-    char command[100];
+    char command[160];
     if (f->store)
         store_close(f->store);
     buf_fini(&f->error);

@@ -15,6 +15,7 @@ struct store {
     struct store_options options;
     struct folder folder;
     struct superblock *superblock;
+    bool was_clean;      /* the arena was closed before, not killed */
     struct arena *arena; /* NULL: no disk, and none of those around it */
     struct index *index;
 

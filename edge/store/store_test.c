@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/stat.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "base/fault.h"
@@ -268,25 +268,27 @@ static void test_disk_use_stays_within_the_budget(void **state)
     fixture_assert_found(f, 100, 100, 100000);
 }
 
+#define TRANSIENT_SIZE ((size_t)600 * 1024)
+
 static void test_transient_has_a_budget(void **state)
 {
     struct fixture *f = *state;
-    struct store_reservation want = {.body_size_bytes = 600 * 1024, .transient = true};
+    struct store_reservation want = {.body_size_bytes = TRANSIENT_SIZE, .transient = true};
     struct store_writer *w, *other;
     struct store_object view;
     assert_int_equal(store_reserve(f->store, &want, &w), 0);
     assert_false(store_writer_is_kept(w));
-    assert_int_equal(fixture_write(w, 5, 600 * 1024), 0);
+    assert_int_equal(fixture_write(w, 5, TRANSIENT_SIZE), 0);
     store_writer_view(w, &view);
     assert_int_equal(store_reserve(f->store, &want, &other), -ENOBUFS);
-    want.body_size_bytes = 2 * 1024 * 1024;
+    want.body_size_bytes = (uint64_t)2 * 1024 * 1024;
     assert_int_equal(store_reserve(f->store, &want, &other), -EFBIG);
     assert_int_equal(seal(f, w, 1, 5), 0);
     fixture_assert_missed(f, 1);
     char head[32];
     view.head = fixture_head(5, head);
-    assert_true(fixture_is(&view, 5, 600 * 1024));
-    assert_int_equal(fixture_stats(f).transient_bytes, 600 * 1024);
+    assert_true(fixture_is(&view, 5, TRANSIENT_SIZE));
+    assert_int_equal(fixture_stats(f).transient_bytes, TRANSIENT_SIZE);
     store_release(&view);
     assert_int_equal(fixture_stats(f).transient_bytes, 0);
 }
@@ -312,14 +314,14 @@ static void test_all_is_there_after_a_clean_stop(void **state)
 {
     struct fixture *f = *state;
     for (unsigned i = 0; i < 100; i++)
-        assert_int_equal(fixture_put(f, i, i, 100 * i), 0);
+        assert_int_equal(fixture_put(f, i, i, (size_t)100 * i), 0);
     uint64_t objects = fixture_stats(f).objects, regions = fixture_stats(f).regions;
     for (unsigned round = 0; round < 3; round++) {
         fixture_reopen(f);
         assert_int_equal(fixture_stats(f).objects, objects);
         assert_int_equal(fixture_stats(f).regions, regions);
         for (unsigned i = 0; i < 100; i++)
-            fixture_assert_found(f, i, i, 100 * i);
+            fixture_assert_found(f, i, i, (size_t)100 * i);
     }
     assert_int_equal(fixture_put(f, 200, 200, 300), 0);
     assert_int_equal(fixture_stats(f).regions, regions); /* the last one is filled on */
@@ -330,7 +332,7 @@ static void die_writing(struct fixture *f)
 {
     assert_int_equal(fixture_open(f), 0);
     for (unsigned i = 0; i < 50; i++)
-        assert_int_equal(fixture_put(f, i, i, 3000 * (i % 7)), 0);
+        assert_int_equal(fixture_put(f, i, i, (size_t)3000 * (i % 7)), 0);
     struct store_writer *w = reserve(f, 5000);
     assert_int_equal(fixture_write(w, 50, 5000), 0);
     kill(getpid(), SIGKILL);
@@ -352,7 +354,7 @@ static void test_what_was_sealed_survives_a_kill(void **state)
         assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
         assert_int_equal(fixture_open(f), 0);
         for (unsigned i = 0; i < 50; i++)
-            fixture_assert_found(f, i, i, 3000 * (i % 7));
+            fixture_assert_found(f, i, i, (size_t)3000 * (i % 7));
         fixture_assert_missed(f, 50);
         assert_int_equal(fixture_stats(f).objects, 50);
         if (round < 2)
@@ -400,7 +402,7 @@ static void test_bad_sizes_are_told(void **state)
 /* Changes bytes of a file of the arena while it is closed. */
 static void scribble(struct fixture *f, const char *name, off_t offset, const void *data, size_t size)
 {
-    char path[128];
+    char path[256];
     snprintf(path, sizeof(path), "%s/%s", f->path, name);
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     assert_true(fd >= 0);
@@ -474,11 +476,11 @@ static void test_damaged_record_is_a_miss(void **state)
 }
 
 /* The path of the file that an object stands in. */
-static void region_path(const struct store_object *o, char path[128])
+static void region_path(const struct store_object *o, char path[256])
 {
     char link[64];
     snprintf(link, sizeof(link), "/proc/self/fd/%d", o->fd);
-    ssize_t size = readlink(link, path, 127);
+    ssize_t size = readlink(link, path, 255);
     assert_true(size > 0);
     path[size] = '\0';
 }
@@ -487,7 +489,7 @@ static void test_lost_region_file_loses_only_its_objects(void **state)
 {
     struct fixture *f = *state;
     struct store_object o;
-    char path[128];
+    char path[256];
     for (unsigned i = 0; i < 10; i++)
         assert_int_equal(fixture_put(f, i, i, 100000), 0);
     assert_int_equal(fixture_stats(f).objects, 10);
@@ -510,7 +512,7 @@ static void test_lost_region_file_loses_only_its_objects(void **state)
 
 static unsigned count_regions(struct fixture *f)
 {
-    char command[128];
+    char command[256];
     unsigned count = 0;
     snprintf(command, sizeof(command), "ls %s | grep -c region-", f->path);
     FILE *pipe = popen(command, "r");
@@ -591,7 +593,7 @@ static void test_full_index_loses_the_oldest(void **state)
 static void test_torn_entries_are_free(void **state)
 {
     struct fixture *f = *state;
-    char path[128], entry[64];
+    char path[256], entry[64];
     assert_int_equal(fixture_put(f, 1, 1, 1000), 0);
     store_close(f->store);
     snprintf(path, sizeof(path), "%s/index", f->path);
@@ -659,6 +661,34 @@ static void test_failed_opening_leaves_nothing(void **state)
     fixture_assert_found(f, 2, 2, 1000);
 }
 
+/* What the process has run out of says nothing about the arena: it is all there when there is more again. */
+static void test_too_few_files_lose_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct rlimit before, fewer;
+    unsigned failures = 0;
+    for (unsigned i = 0; i < 10; i++)
+        assert_int_equal(fixture_put(f, i, i, 100000), 0);
+    store_close(f->store);
+    f->store = NULL;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    fewer = before;
+    for (fewer.rlim_cur = 3; fewer.rlim_cur < 30; fewer.rlim_cur++) {
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &fewer), 0);
+        int rv = fixture_open(f);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+        assert_true(rv == 0 || (rv == -EMFILE && f->error.size > 20));
+        if (rv == 0)
+            store_close(f->store);
+        failures += rv != 0;
+        f->store = NULL;
+    }
+    assert_in_range(failures, 5, 26);
+    assert_int_equal(fixture_open(f), 0);
+    for (unsigned i = 0; i < 10; i++)
+        fixture_assert_found(f, i, i, 100000);
+}
+
 static void test_memory_out_is_told(void **state)
 {
     struct fixture *f = *state;
@@ -702,6 +732,7 @@ int main(void)
         TEST(test_torn_entries_are_free),
         TEST(test_full_disk_makes_the_arena_smaller),
         TEST(test_failed_opening_leaves_nothing),
+        TEST(test_too_few_files_lose_nothing),
         TEST(test_memory_out_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

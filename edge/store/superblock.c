@@ -20,16 +20,20 @@ _Static_assert(ATOMIC_INT_LOCK_FREE == 2, "atomics in a mapped file must be plai
 /* Half of the sequence numbers: the other half lasts for longer than a process runs. */
 #define SEQUENCE_OPEN_MAX (UINT32_MAX / 2)
 
-static void boot_id_read(char ret_id[BOOT_ID_SIZE])
+/* Empty where there is no such file: any boot may then be another one. 0 or a negative errno. */
+static int boot_id_read(char ret_id[BOOT_ID_SIZE])
 {
-    memset(ret_id, 0, BOOT_ID_SIZE);
+    char id[BOOT_ID_SIZE] = "";
     int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return;
-    /* An id that cannot be read stays empty, which superblock_judge takes for another boot. */
-    if (read(fd, ret_id, BOOT_ID_SIZE - 1) < 0)
-        memset(ret_id, 0, BOOT_ID_SIZE);
-    close(fd);
+    if (fd < 0 && errno != ENOENT)
+        return -errno;
+    ssize_t n = fd < 0 ? 0 : read(fd, id, BOOT_ID_SIZE - 1);
+    int rv = n < 0 ? -errno : 0;
+    if (fd >= 0)
+        close(fd);
+    if (rv == 0)
+        memcpy(ret_id, id, BOOT_ID_SIZE);
+    return rv;
 }
 
 static uint64_t fixed_sum(const struct superblock *sb)
@@ -37,10 +41,9 @@ static uint64_t fixed_sum(const struct superblock *sb)
     return hash_sum(sb, offsetof(struct superblock, fixed_sum));
 }
 
-static const char *superblock_judge(const struct superblock *sb, uint64_t region_bytes)
+static const char *superblock_judge(const struct superblock *sb, uint64_t region_bytes,
+                                    const char boot_id[BOOT_ID_SIZE])
 {
-    char boot_id[BOOT_ID_SIZE];
-    boot_id_read(boot_id);
     if (memcmp(sb->magic, superblock_magic, sizeof(superblock_magic)) != 0)
         return "its superblock is not one of ours, or damaged";
     if (sb->byte_order != ARENA_BYTE_ORDER)
@@ -58,23 +61,29 @@ static const char *superblock_judge(const struct superblock *sb, uint64_t region
     return NULL;
 }
 
-const char *superblock_probe(struct folder *f, uint64_t region_bytes, uint64_t *ret_arena_id)
+int superblock_probe(struct folder *f, uint64_t region_bytes, const char **ret_reason, uint64_t *ret_arena_id)
 {
+    char boot_id[BOOT_ID_SIZE] = "";
+    int rv = boot_id_read(boot_id);
+    if (rv < 0)
+        return rv;
     int fd = openat(f->fd, "superblock", O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && errno != ENOENT)
+        return -errno;
+    *ret_reason = "";
     if (fd < 0)
-        return errno == ENOENT ? "" : "its superblock cannot be read";
+        return 0;
     struct superblock *sb = malloc(sizeof(*sb));
-    const char *reason = "its superblock cannot be read";
-    if (sb) {
-        ssize_t n = pread(fd, sb, sizeof(*sb), 0);
-        reason =
-            n == (ssize_t)sizeof(*sb) ? superblock_judge(sb, region_bytes) : "its superblock is cut short";
-        if (!reason)
-            *ret_arena_id = sb->arena_id;
-    }
+    ssize_t n = sb ? pread(fd, sb, sizeof(*sb), 0) : -1;
+    rv = !sb ? -ENOMEM : n < 0 ? -errno : 0;
+    if (rv == 0)
+        *ret_reason = n == (ssize_t)sizeof(*sb) ? superblock_judge(sb, region_bytes, boot_id)
+                                                : "its superblock is cut short";
+    if (rv == 0 && !*ret_reason)
+        *ret_arena_id = sb->arena_id;
     free(sb);
     close(fd);
-    return reason;
+    return rv;
 }
 
 /* NULL, with errno, on failure. */
@@ -118,9 +127,10 @@ int superblock_open(struct folder *f, uint64_t region_bytes, struct superblock *
         superblock_make(sb, region_bytes);
     bool was_clean = sb->clean != 0;
     sb->clean = 0;
-    boot_id_read(sb->boot_id);
-    if (msync(sb, sizeof(*sb), MS_SYNC) < 0 || fsync(f->fd) < 0) {
-        int rv = -errno;
+    int rv = boot_id_read(sb->boot_id);
+    if (rv == 0 && (msync(sb, sizeof(*sb), MS_SYNC) < 0 || fsync(f->fd) < 0))
+        rv = -errno;
+    if (rv < 0) {
         munmap(sb, sizeof(*sb));
         return rv;
     }

@@ -56,9 +56,11 @@ struct region_head {
     uint64_t sum; /* hash_sum of all above */
 };
 
-/* Why what is in the folder cannot be used: a phrase for the operator; "" when there is nothing; NULL when it
- * can be, and then whose the other files must be. */
-const char *superblock_probe(struct folder *f, uint64_t region_bytes, uint64_t *ret_arena_id);
+/* Judges what is in the folder. 0: *ret_reason is NULL when it can be used (then *ret_arena_id is whose the
+ * other files must be), else a phrase for the operator, "" when there is nothing. Negative errno: it cannot
+ * be told. */
+int superblock_probe(struct folder *f, uint64_t region_bytes, const char **ret_reason,
+                     uint64_t *ret_arena_id);
 
 /* Maps the superblock, making it when there is none, and marks it open in this boot (on the disk too, so that
  * a power loss from here on is seen). ret_was_clean: it was closed, not killed. 0 or a negative errno. */
