@@ -74,11 +74,15 @@ struct config_countries { /* at most one of the two lists is not empty */
     size_t deny_count;
 };
 
+/* Whose Cache-Control of a request is obeyed. */
+enum config_request_directives { REQUEST_DIRECTIVES_NONE, REQUEST_DIRECTIVES_OTHER, REQUEST_DIRECTIVES_ALL };
+
 struct config_freshness {          /* for how long a response is fresh when it does not say so itself */
     uint64_t playlist_live_max_ms; /* CONFIG_NONE: only the playlist's own durations count */
     uint64_t playlist_ended_ms, playlist_multivariant_ms;
     uint64_t segment_ms, init_ms, part_ms, key_ms, other_ms;
     uint64_t not_found_ms;
+    uint64_t stale_if_error_ms;
 };
 
 struct config_origin_timeouts {
@@ -88,6 +92,15 @@ struct config_origin_timeouts {
 struct config_tls {
     const char *certificate; /* paths of PEM files; NULL: the site has no certificate */
     const char *key;
+};
+
+/* What of a query counts. Names match exactly, or as a prefix where the pattern ends with '*'. */
+struct config_query_rules {
+    const struct slice *drop; /* parameters that are left out */
+    size_t drop_count;
+    const struct slice *keep; /* of the others, only these; none given: all */
+    size_t keep_count;
+    bool sort; /* by name; those of one name stay in their order */
 };
 
 struct config_site {
@@ -103,8 +116,17 @@ struct config_site {
     struct slice origin_host; /* the Host field for the origin */
     struct config_tls tls;
     struct config_countries countries;
-    struct slice *query_drop; /* names of parameters; one that ends with '*' is a prefix */
+    struct slice *query_drop; /* names of parameters; one that ends with '*' is a prefix; "preset:name" */
     size_t query_drop_count;
+    struct slice *query_keep; /* the same; empty: all that are not dropped */
+    size_t query_keep_count;
+    bool query_sort;
+    struct slice *forward_headers; /* names of fields, in lower case; one that ends with '*' is a prefix */
+    size_t forward_header_count;
+    struct slice *pass_methods; /* beyond GET, HEAD and OPTIONS; "*": any */
+    size_t pass_method_count;
+    enum config_request_directives request_directives;
+    bool store_set_cookie;
     struct slice *cors_origins; /* "*", or lower-case "scheme://host[:port]" */
     size_t cors_origin_count;
     struct config_freshness freshness;
@@ -115,6 +137,7 @@ struct config_limits {
     uint64_t header_timeout_ms, idle_timeout_ms, send_stall_timeout_ms;
     uint64_t connections_max;
     uint64_t request_head_max_bytes, uri_max_bytes;
+    uint64_t request_body_max_bytes;
     uint64_t transient_bytes_max;
 };
 

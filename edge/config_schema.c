@@ -122,6 +122,7 @@ static const struct config_field freshness_fields[] = {
     FRESHNESS("key", key_ms, "1h"),
     FRESHNESS("other", other_ms, "1h"),
     FRESHNESS("not_found", not_found_ms, "1s"),
+    FRESHNESS("stale_if_error", stale_if_error_ms, "1d"),
 };
 TABLE(freshness, NULL);
 #undef ITEM
@@ -136,6 +137,12 @@ TABLE(origin_timeouts, NULL);
 #undef ITEM
 
 #define ITEM config_site
+static const char *const request_directives_words[] = {
+    [REQUEST_DIRECTIVES_NONE] = "none",
+    [REQUEST_DIRECTIVES_OTHER] = "other",
+    [REQUEST_DIRECTIVES_ALL] = "all",
+    NULL,
+};
 static const struct config_field site_fields[] = {
     {"name", .type = &config_type_name, .required = true, AT(name)},
     {"hosts", .type = &config_type_host, .required = true, LIST(hosts, host_count), .count_min = 1,
@@ -147,6 +154,14 @@ static const struct config_field site_fields[] = {
     {"countries", .table = &countries_table, AT(countries)},
     {"query_drop", .type = &config_type_query_name, LIST(query_drop, query_drop_count), .preset = "CMCD",
      .count_max = 64},
+    {"query_keep", .type = &config_type_query_name, LIST(query_keep, query_keep_count), .count_max = 64},
+    {"query_sort", .type = &config_type_bool, AT(query_sort), .preset = "false"},
+    {"forward_headers", .type = &config_type_header, LIST(forward_headers, forward_header_count),
+     .count_max = 64},
+    {"pass_methods", .type = &config_type_method, LIST(pass_methods, pass_method_count), .count_max = 64},
+    {"request_directives", .type = &config_type_word, AT(request_directives), .preset = "other",
+     .words = request_directives_words},
+    {"store_set_cookie", .type = &config_type_bool, AT(store_set_cookie), .preset = "false"},
     {"cors_origins", .type = &config_type_cors_origin, LIST(cors_origins, cors_origin_count), .preset = "*",
      .count_max = 256},
     {"freshness", .table = &freshness_table, AT(freshness)},
@@ -163,6 +178,7 @@ static const struct config_field limits_fields[] = {
     NUMBER("connections_max", integer, connections_max, "100000", "1", "10000000"),
     NUMBER("request_head_max", size, request_head_max_bytes, "16KiB", "1KiB", "1MiB"),
     NUMBER("uri_max", size, uri_max_bytes, "8KiB", "256", "64KiB"),
+    NUMBER("request_body_max", size, request_body_max_bytes, "1MiB", "1", "64MiB"),
     NUMBER("transient_bytes_max", size, transient_bytes_max, "256MiB", "1MiB", "1TiB"),
 };
 TABLE(limits, config_check_limits);

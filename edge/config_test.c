@@ -107,6 +107,11 @@ static void test_defaults(void **state)
     assert_int_equal(site->freshness.key_ms, 3600000);
     assert_int_equal(site->freshness.other_ms, 3600000);
     assert_int_equal(site->freshness.not_found_ms, 1000);
+    assert_int_equal(site->freshness.stale_if_error_ms, 86400000);
+    assert_int_equal(site->query_keep_count + site->forward_header_count + site->pass_method_count, 0);
+    assert_false(site->query_sort || site->store_set_cookie);
+    assert_int_equal(site->request_directives, REQUEST_DIRECTIVES_OTHER);
+    assert_int_equal(c->limits.request_body_max_bytes, 1 << 20);
     assert_int_equal(site->origin_timeouts.connect_ms, 3000);
     assert_int_equal(site->origin_timeouts.first_byte_ms, 15000);
     assert_int_equal(site->origin_timeouts.idle_ms, 15000);
@@ -443,6 +448,13 @@ static const struct mistake {
     {HEAD SITE "    query_drop: [a*b]\n",
      "7:18: sites[0].query_drop[0]: \"a*b\" is not valid, expected the name of a query"},
     {HEAD SITE "    query_drop: [a=b]\n", "7:18: sites[0].query_drop[0]: \"a=b\" is not valid"},
+    {HEAD SITE "    query_drop: ['preset:mediamtz']\n",
+     "7:19: sites[0].query_drop[0]: \"preset:mediamtz\" is not valid, expected"},
+    {HEAD SITE "    forward_headers: [a b]\n", "7:23: sites[0].forward_headers[0]: \"a b\" is not valid"},
+    {HEAD SITE "    pass_methods: [post]\n",
+     "7:20: sites[0].pass_methods[0]: \"post\" is not valid, expected a"},
+    {HEAD SITE "    request_directives: sometimes\n",
+     "7:25: sites[0].request_directives: \"sometimes\" is not valid, expected one of none, other, all"},
     {HEAD SITE "    cors_origins: [https://a/b]\n",
      "7:20: sites[0].cors_origins[0]: \"https://a/b\" is not valid, expected *"},
     {HEAD SITE "    cors_origins: [a.example.com]\n",

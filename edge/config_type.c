@@ -12,6 +12,7 @@
 #include "base/addr.h"
 #include "base/check.h"
 #include "config.h"
+#include "config_preset.h"
 #include "http/uri.h"
 
 #define HOST_SIZE_MAX  253
@@ -318,12 +319,42 @@ static int read_pattern(const struct config_value *v, struct slice text, void *r
 
 static int read_query_name(const struct config_value *v, struct slice text, void *ret)
 {
+    size_t count;
+
     if (text.size == 0 || !is_visible_ascii(text))
         return -EINVAL;
     for (size_t i = 0; i < text.size; i++)
         if (strchr("&=#?", text.data[i]) || (text.data[i] == '*' && i + 1 < text.size))
             return -EINVAL;
+    if (slice_starts_with(text, SLICE_LITERAL(CONFIG_PRESET_PREFIX)) && !config_preset_find(text, &count))
+        return -EINVAL;
     return keep_slice(v, text, ret);
+}
+
+/* RFC 9110 section 5.6.2. */
+static bool is_token(struct slice text)
+{
+    for (size_t i = 0; i < text.size; i++)
+        if (!is_digit(text.data[i]) && !is_lower(lower(text.data[i])) &&
+            !strchr("!#$%&'+-.^_`|~", text.data[i]))
+            return false;
+    return text.size > 0 && memchr(text.data, '\0', text.size) == NULL;
+}
+
+static int read_header(const struct config_value *v, struct slice text, void *ret)
+{
+    struct slice name =
+        slice_ends_with(text, SLICE_LITERAL("*")) ? slice_make(text.data, text.size - 1) : text;
+
+    return is_token(name) || (name.size == 0 && text.size == 1) ? keep_lower(v, text, ret) : -EINVAL;
+}
+
+static int read_method(const struct config_value *v, struct slice text, void *ret)
+{
+    for (size_t i = 0; i < text.size; i++)
+        if (is_lower(text.data[i])) /* methods are case-sensitive, and this one is a mistake */
+            return -EINVAL;
+    return is_token(text) || slice_equal(text, SLICE_LITERAL("*")) ? keep_slice(v, text, ret) : -EINVAL;
 }
 
 const struct config_type config_type_text = {
@@ -353,8 +384,20 @@ const struct config_type config_type_pattern = {
 };
 const struct config_type config_type_query_name = {
     .name = "parameter",
-    .expected = "the name of a query parameter, such as CMCD or utm_*",
+    .expected = "the name of a query parameter, such as CMCD or utm_*, or preset:mediamtx, "
+                "preset:ovenmediaengine, preset:srs, preset:bunny",
     .read = read_query_name,
+};
+
+const struct config_type config_type_header = {
+    .name = "header",
+    .expected = "the name of a header field, such as User-Agent or X-App-*, or * for all",
+    .read = read_header,
+};
+const struct config_type config_type_method = {
+    .name = "method",
+    .expected = "a method in capitals, such as POST, or * for any",
+    .read = read_method,
 };
 
 /* --- names and addresses -------------------------------------------------------------------------------- */

@@ -42,6 +42,8 @@ extern const struct config_type config_type_host; /* made canonical, see config.
 extern const struct config_type config_type_pattern;
 extern const struct config_type config_type_authority;
 extern const struct config_type config_type_query_name;
+extern const struct config_type config_type_header; /* in lower case */
+extern const struct config_type config_type_method;
 extern const struct config_type config_type_cors_origin;
 
 extern const struct config_type config_type_bool;           /* bool */

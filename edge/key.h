@@ -7,14 +7,13 @@
 #ifndef KEY_H
 #define KEY_H
 
-#include "base/buf.h"
+#include "config.h"
 
 #define KEY_SIZE_MAX ((size_t)16 * 1024)
 
-/* Writes the text into `text` (cleared first); `drop`: names of query parameters to leave out, '*' at the end
- * for a prefix. `query.data` NULL: none. *ret_target is the part of the text that goes to the origin. False:
- * too long. */
-bool key_write(struct slice site_name, struct slice path, struct slice query, const struct slice *drop,
-               size_t drop_count, struct buf *text, struct slice *ret_target);
+/* Writes the text into `text` (cleared first). `query.data` NULL: none. *ret_target is the part of the text
+ * that goes to the origin. False: too long. */
+bool key_write(struct slice site_name, struct slice path, struct slice query,
+               const struct config_query_rules *rules, struct buf *text, struct slice *ret_target);
 
 #endif

@@ -71,7 +71,7 @@ struct request {
     enum refusal refusal;
     const char *reason;
     struct reply_cache_status cache_status; /* as it was said; edge_name NULL: it was not */
-    bool is_aborted;
+    bool is_aborted, is_validated;          /* FLIGHT_META_VALIDATED of what is sent */
 };
 
 static void request_run(struct request *r);
@@ -282,7 +282,7 @@ static enum step reply_small(struct request *r, unsigned status, struct slice ex
     char body[128] = "", date[HTTP_DATE_SIZE];
     buf_clear(fields);
     r->cache_status = (struct reply_cache_status){r->env->config->edge, r->cause, 0, detail};
-    struct reply reply = {.fields = SLICE_EMPTY, .age_s = -1, .cache_status = r->cache_status};
+    struct reply reply = {.fields = SLICE_EMPTY, .age_s = -1, .date_s = -1, .cache_status = r->cache_status};
     http_date_format(loop_wall_ms(r->env->loop) / 1000, date);
     buf_printf(fields, "Date: %s\r\n", date);
     buf_append_slice(fields, extra_fields);
@@ -450,8 +450,8 @@ static enum step route(struct request *r)
     enum refusal refusal = route_country_allowed(&rules->allow, &rules->deny, &r->place);
     if (refusal != REFUSAL_NONE)
         return refuse(r, refusal);
-    if (!key_write(slice_of(site->config->name), r->uri.path, r->uri.query, site->key_drop,
-                   site->key_drop_count, &r->key_text, &r->target) ||
+    if (!key_write(slice_of(site->config->name), r->uri.path, r->uri.query, &site->key_rules,
+                   &r->key_text, &r->target) ||
         r->target.data[0] != '/')
         return refuse(r, REFUSAL_BAD_TARGET);
     r->key.text = buf_slice(&r->key_text);
@@ -671,6 +671,7 @@ static enum step respond(struct request *r, const struct reply_stored *stored, i
     struct reply reply = {
         .fields = r->status != 416 || stored->status == 416 ? stored->fields : SLICE_EMPTY,
         .age_s = (now_ms - generated_at_ms) / 1000,
+        .date_s = r->is_validated ? generated_at_ms / 1000 : -1,
         .cache_status = r->cache_status,
         .cors = cors_of(r),
         .has_ranges = stored->status == 200 && r->total_bytes != FLIGHT_SIZE_UNKNOWN,
@@ -712,6 +713,7 @@ static enum step use_object(struct request *r, enum cause cause)
     r->total_bytes = meta.total_size_bytes;
     r->representation = 0;
     r->content_class = meta.content_class;
+    r->is_validated = meta.flags & FLIGHT_META_VALIDATED;
     r->object_start_bytes = 0;
     if (meta.flags & FLIGHT_META_SLICED) {
         r->representation = representation_of(&r->object);
@@ -778,6 +780,7 @@ static enum step request_await_head(struct request *r)
     if (r->is_private)
         r->cause = r->byte_cause = r->is_head ? CAUSE_MISS : CAUSE_UNCACHEABLE;
     r->content_class = head->content_class;
+    r->is_validated = false;
     r->total_bytes = flight_total_size(&r->reader);
     r->representation = head->representation;
     return respond(r, &stored, head->generated_at_ms, head->generated_at_ms);

@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/hash.h"
+#include "config_preset.h"
 
 #define HOST_SIZE_MAX 255 /* RFC 1035 section 2.3.4 */
 
@@ -40,19 +41,39 @@ static bool is_edge_name(const struct config *c, const struct config_site *site,
     return false;
 }
 
+/* Presets expanded. */
+static size_t drop_count(const struct config_site *config)
+{
+    size_t count = 0, preset_count;
+    for (size_t i = 0; i < config->query_drop_count; i++)
+        count += config_preset_find(config->query_drop[i], &preset_count) ? preset_count : 1;
+    return count;
+}
+
 static bool site_init(struct site *site, const struct config_site *config, unsigned id,
                       const char *loop_marker)
 {
-    size_t count = config->query_drop_count;
     site->id = id;
     site->config = config;
-    site->key_drop = calloc(count + 1, sizeof(*site->key_drop));
+    site->key_drop = calloc(drop_count(config) + 1, sizeof(*site->key_drop));
     if (!site->key_drop)
         return false;
-    if (count)
-        memcpy(site->key_drop, config->query_drop, count * sizeof(*site->key_drop));
-    site->key_drop[count] = slice_of(loop_marker);
-    site->key_drop_count = count + 1;
+    size_t count = 0, preset_count;
+    for (size_t i = 0; i < config->query_drop_count; i++) {
+        const struct slice *preset = config_preset_find(config->query_drop[i], &preset_count);
+        if (!preset)
+            site->key_drop[count++] = config->query_drop[i];
+        for (size_t j = 0; preset && j < preset_count; j++)
+            site->key_drop[count++] = preset[j];
+    }
+    site->key_drop[count++] = slice_of(loop_marker);
+    site->key_rules = (struct config_query_rules){
+        .drop = site->key_drop,
+        .drop_count = count,
+        .keep = config->query_keep,
+        .keep_count = config->query_keep_count,
+        .sort = config->query_sort,
+    };
     return true;
 }
 

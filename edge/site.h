@@ -11,9 +11,8 @@
 struct site {
     unsigned id; /* 1 .. count, the ledger's number */
     const struct config_site *config;
-    struct slice
-        *key_drop; /* query parameters that are no part of a key: the configured ones and the loop marker */
-    size_t key_drop_count;
+    struct config_query_rules key_rules;
+    struct slice *key_drop; /* of key_rules: the configured ones, presets expanded, and the loop marker */
 };
 
 struct site_match {

@@ -251,17 +251,30 @@ static void on_not_modified(struct fill *f, const struct http_head *head)
     const struct store_object *stale = flight_stale(f->flight);
     struct store_meta meta = stale->meta;
     struct hls_playlist playlist;
-    bool is_playlist = false;
-    judge_not_modified(head, stale->head, f->request_time_ms, loop_wall_ms(f->origin->options.loop),
-                       &f->policy);
+    struct buf *updated = &f->origin->stored_head;
+    bool is_playlist = false, is_changed;
+    int64_t now_ms = loop_wall_ms(f->origin->options.loop);
+    if (!judge_is_same(head, stale->head)) {
+        forget(f);
+        fill_cancel(f, ORIGIN_CHANGED, 502);
+        return;
+    }
+    buf_clear(updated);
+    if (!reply_update_head(stale->head, head, now_ms, updated, &is_changed)) {
+        fill_cancel(f, fetch_result_name(FETCH_HEAD_TOO_LARGE), 502);
+        return;
+    }
+    judge_not_modified(buf_slice(updated), http_head_get(head, "age"), f->request_time_ms, now_ms, &f->policy);
     if (f->content_class == CLASS_PLAYLIST)
         is_playlist = read_playlist(f->origin, f->site, slice_make(f->target, f->target_size), f->key_hash,
                                     slice_make(stale->body, stale->body_size_bytes), &playlist);
     struct policy_content content = content_of(f, is_playlist ? &playlist : NULL);
     policy_apply(&f->policy, &content, &f->site->config->freshness, &meta);
+    if (f->policy.verdict != STORE_OK) /* from now on; asked again, the origin will send it anew */
+        meta.fresh_until_ms = meta.generated_at_ms;
     book(f);
     fetch_cancel(f->fetch);
-    flight_revalidate(f->flight, &meta);
+    flight_revalidate(f->flight, &meta, is_changed ? buf_slice(updated) : (struct slice){NULL, 0});
     fill_free(f);
 }
 
@@ -401,8 +414,8 @@ static bool resolve_key(void *user, struct slice reference, struct hash128 *ret_
     if (uri.authority.data && (!uri_parse_authority(uri.authority, &authority) ||
                                !site_has_host(o->options.sites, reading->site, authority.host)))
         return false; /* another site's, or not ours at all */
-    if (!key_write(slice_of(reading->site->config->name), uri.path, uri.query, reading->site->key_drop,
-                   reading->site->key_drop_count, &o->key_text, &target))
+    if (!key_write(slice_of(reading->site->config->name), uri.path, uri.query,
+                   &reading->site->key_rules, &o->key_text, &target))
         return false;
     *ret_hash = hash_key(store_hash_secret(o->options.store), buf_slice(&o->key_text));
     return true;
