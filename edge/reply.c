@@ -26,12 +26,17 @@ static bool is_replaced(struct slice name, unsigned status)
     return starts_with_nocase(name, "access-control-");
 }
 
-static void append_line(struct buf *out, const char *name, struct slice value)
+static void append_field(struct buf *out, struct slice name, struct slice value)
 {
-    buf_append_text(out, name);
+    buf_append_slice(out, name);
     buf_append(out, ": ", 2);
     buf_append_slice(out, value);
     buf_append(out, "\r\n", 2);
+}
+
+static void append_line(struct buf *out, const char *name, struct slice value)
+{
+    append_field(out, slice_of(name), value);
 }
 
 bool reply_store_head(const struct http_head *head, unsigned status, int64_t now_ms, struct buf *out)
@@ -44,10 +49,7 @@ bool reply_store_head(const struct http_head *head, unsigned status, int64_t now
         const struct http_field *f = &head->fields[i];
         if (is_replaced(f->name, status) || http_head_is_hop_by_hop(head, f->name))
             continue;
-        buf_append_slice(out, f->name);
-        buf_append(out, ": ", 2);
-        buf_append_slice(out, f->value);
-        buf_append(out, "\r\n", 2);
+        append_field(out, f->name, f->value);
     }
     if (!has_date) {
         char date[HTTP_DATE_SIZE];
@@ -76,6 +78,83 @@ struct slice reply_stored_get(struct slice fields, const char *name)
                 slice_make(line.data + want.size + 1, line.size - want.size - 2)); /* without CR */
     }
     return (struct slice){NULL, 0};
+}
+
+bool reply_stored_next(struct slice *rest, struct http_field *ret_field)
+{
+    struct slice line;
+    if (!slice_split(rest, '\n', &line) || line.size == 0)
+        return false;
+    size_t colon = slice_find(line, ':');
+    *ret_field = (struct http_field){slice_make(line.data, colon), slice_trim(slice_skip(line, colon + 1))};
+    return true;
+}
+
+/* ---- after a 304 ---- */
+
+/* Also left out: what the stored bytes depend on, and what was meant for one viewer. */
+static bool is_updated(const struct http_head *not_modified, struct slice name)
+{
+    return !is_replaced(name, not_modified->status) && !http_head_is_hop_by_hop(not_modified, name) &&
+           !slice_equal_nocase(name, SLICE_LITERAL("content-encoding")) &&
+           !slice_equal_nocase(name, SLICE_LITERAL("set-cookie"));
+}
+
+static bool is_date(struct slice name)
+{
+    return slice_equal_nocase(name, SLICE_LITERAL("date"));
+}
+
+static bool names(const struct http_head *head, struct slice name)
+{
+    for (size_t i = 0; i < head->field_count; i++)
+        if (slice_equal_nocase(head->fields[i].name, name))
+            return true;
+    return false;
+}
+
+/* Whether the stored lines of that name are those of the 304, in number and order. */
+static bool are_same(struct slice fields, const struct http_head *not_modified, struct slice name)
+{
+    struct http_field f;
+    size_t i = 0;
+    while (reply_stored_next(&fields, &f)) {
+        if (!slice_equal_nocase(f.name, name))
+            continue;
+        while (i < not_modified->field_count && !slice_equal_nocase(not_modified->fields[i].name, name))
+            i++;
+        if (i == not_modified->field_count || !slice_equal(not_modified->fields[i++].value, f.value))
+            return false;
+    }
+    for (; i < not_modified->field_count; i++)
+        if (slice_equal_nocase(not_modified->fields[i].name, name))
+            return false;
+    return true;
+}
+
+bool reply_update_head(struct slice stored, const struct http_head *not_modified, int64_t now_ms,
+                       struct buf *out, bool *ret_is_changed)
+{
+    struct slice rest = slice_skip(stored, 5), fields = rest; /* behind the status */
+    struct http_field f;
+    bool is_changed = false;
+    char date[HTTP_DATE_SIZE];
+    buf_append_slice(out, slice_make(stored.data, 5));
+    while (reply_stored_next(&rest, &f))
+        if (!is_date(f.name) && !(names(not_modified, f.name) && is_updated(not_modified, f.name)))
+            append_field(out, f.name, f.value);
+    for (size_t i = 0; i < not_modified->field_count; i++) {
+        f = not_modified->fields[i];
+        if (!is_updated(not_modified, f.name))
+            continue;
+        append_field(out, f.name, f.value);
+        is_changed = is_changed || (!is_date(f.name) && !are_same(fields, not_modified, f.name));
+    }
+    http_date_format(now_ms / 1000, date);
+    if (!names(not_modified, SLICE_LITERAL("date")))
+        append_line(out, "Date", slice_of(date));
+    *ret_is_changed = is_changed;
+    return !out->failed && out->size <= REPLY_HEAD_MAX;
 }
 
 /* ---- what a viewer gets ---- */
@@ -127,23 +206,42 @@ void reply_write_cache_status(const struct reply_cache_status *s, struct buf *ou
     }
 }
 
-static void append_fields_of_304(struct slice fields, struct buf *out)
+static void append_fields_of_304(struct slice fields, bool with_date, struct buf *out)
 {
-    static const char *const names[] = {"Date",    "ETag", "Last-Modified",   "Cache-Control",
-                                        "Expires", "Vary", "Content-Location"};
-    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
-        struct slice value = reply_stored_get(fields, names[i]);
-        if (value.data)
-            append_line(out, names[i], value);
-    }
+    static const char *const kept[] = {"Date",    "ETag", "Last-Modified",   "Cache-Control",
+                                       "Expires", "Vary", "Content-Location"};
+    struct http_field f;
+    while (reply_stored_next(&fields, &f))
+        for (size_t i = with_date ? 0 : 1; i < ARRAY_COUNT(kept); i++)
+            if (slice_equal_nocase(f.name, slice_of(kept[i])))
+                append_field(out, f.name, f.value);
+}
+
+static void append_fields_but_date(struct slice fields, struct buf *out)
+{
+    struct http_field f;
+    while (reply_stored_next(&fields, &f))
+        if (!is_date(f.name))
+            append_field(out, f.name, f.value);
+}
+
+static void append_date(int64_t date_s, struct buf *out)
+{
+    char date[HTTP_DATE_SIZE];
+    http_date_format(date_s, date);
+    append_line(out, "Date", slice_of(date));
 }
 
 bool reply_write(const struct reply *r, struct buf *out)
 {
     if (r->is_not_modified)
-        append_fields_of_304(r->fields, out);
-    else
+        append_fields_of_304(r->fields, r->date_s < 0, out);
+    else if (r->date_s < 0)
         buf_append_slice(out, r->fields);
+    else
+        append_fields_but_date(r->fields, out);
+    if (r->date_s >= 0)
+        append_date(r->date_s, out);
     if (r->age_s >= 0) {
         buf_append_text(out, "Age: ");
         buf_append_u64(out, (uint64_t)r->age_s);

@@ -17,6 +17,11 @@
  * is stored (a 206 that stands for a whole is 200). False: too large. */
 bool reply_store_head(const struct http_head *head, unsigned status, int64_t now_ms, struct buf *out);
 
+/* What a 304 makes of a stored head: its fields stand in place of those of the same name (RFC 9111 section
+ * 3.2). *ret_is_changed: more than Date is another now. False: too large. */
+bool reply_update_head(struct slice stored, const struct http_head *not_modified, int64_t now_ms,
+                       struct buf *out, bool *ret_is_changed);
+
 struct reply_stored {
     unsigned status;
     struct slice fields; /* complete lines */
@@ -25,6 +30,9 @@ bool reply_parse_stored(struct slice stored, struct reply_stored *ret_stored);
 
 /* Value of the first line of that name, or data NULL. */
 struct slice reply_stored_get(struct slice fields, const char *name);
+
+/* Takes the first line off *rest; false at the end. */
+bool reply_stored_next(struct slice *rest, struct http_field *ret_field);
 
 struct reply_cors {
     struct slice origin;         /* of the request; data NULL: none */
@@ -43,6 +51,7 @@ struct reply_cache_status { /* RFC 9211 */
 struct reply {
     struct slice fields; /* stored lines to copy; may be empty */
     int64_t age_s;       /* -1: none */
+    int64_t date_s;      /* in place of the stored Date; -1: that one */
     struct reply_cache_status cache_status;
     struct reply_cors cors;
     bool has_ranges;            /* say Accept-Ranges */

@@ -33,7 +33,11 @@
 #define FLIGHT_UNSIZED_PIECE \
     ((size_t)64 * 1024) /* a body of unknown length is collected up to here before it takes a slice */
 #define FLIGHT_WORKERS_MAX 64
-#define FLIGHT_META_SLICED 0x01 /* store_meta.flags: the object is a head; its body is in slices */
+
+/* store_meta.flags */
+#define FLIGHT_META_SLICED 0x01 /* the object is a head; its body is in slices */
+#define FLIGHT_META_VALIDATED \
+    0x02 /* generated_at_ms says more than the stored Date: of the last validation */
 
 struct flight;
 struct flight_table;
@@ -146,7 +150,9 @@ struct slice flight_body(struct flight *f); /* the whole body, when it stands in
 void flight_finish(struct flight *f, const struct store_meta *meta);
 void flight_fail(struct flight *f, const char *reason, unsigned status);
 bool flight_drop(struct flight *f); /* for want of readers; false, and it goes on, when there is one again */
-void flight_revalidate(struct flight *f, const struct store_meta *meta);
+
+/* A 304 has come. head: in place of the stored one, in reply.h's form; data NULL: that still says it all. */
+void flight_revalidate(struct flight *f, const struct store_meta *meta, struct slice head);
 
 const struct store_object *flight_stale(const struct flight *f); /* NULL: nothing to revalidate */
 void flight_range(const struct flight *f, bool *ret_ranged, uint64_t *ret_first, uint64_t *ret_limit);

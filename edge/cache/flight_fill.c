@@ -420,16 +420,44 @@ bool flight_drop(struct flight *f)
     return true;
 }
 
-void flight_revalidate(struct flight *f, const struct store_meta *meta)
+/* The same body under another head: one slice at most is copied, as a head of slices has no other body than
+ * its representation's name. */
+static bool store_again(struct flight *f, struct slice head, const struct store_meta *meta,
+                        struct store_object *ret_object)
+{
+    struct store_key key = {f->hash, f->key_text};
+    struct store_reservation want = {.head_size_max = f->key_text.size + head.size,
+                                     .body_size_bytes = f->stale.body_size_bytes};
+    struct store_writer *writer;
+    if (store_reserve(f->table->store, &want, &writer) < 0)
+        return false;
+    bool is_kept = store_writer_is_kept(writer);
+    if (!is_kept || (want.body_size_bytes && store_write(writer, f->stale.body, want.body_size_bytes) < 0)) {
+        store_abandon(writer);
+        return false;
+    }
+    return store_seal(writer, &key, head, meta) == 0 && store_lookup(f->table->store, &key, ret_object);
+}
+
+void flight_revalidate(struct flight *f, const struct store_meta *meta, struct slice head)
 {
     REQUIRE(f->has_stale);
     struct store_key key = {f->hash, f->key_text};
-    struct store_meta fresh = *meta;
-    fresh.flags = f->stale.meta.flags;
-    fresh.total_size_bytes = f->stale.meta.total_size_bytes;
-    store_refresh(f->table->store, &key, &f->stale, &fresh);
+    struct store_object old = f->stale, fresh;
+    struct store_meta fresh_meta = *meta;
+    fresh_meta.flags = old.meta.flags & FLIGHT_META_SLICED;
+    fresh_meta.total_size_bytes = old.meta.total_size_bytes;
+    bool is_replaced = head.data && store_again(f, head, &fresh_meta, &fresh);
+    if (!is_replaced) {
+        fresh_meta.flags |= FLIGHT_META_VALIDATED;
+        store_refresh(f->table->store, &key, &old, &fresh_meta);
+        fresh = old;
+        fresh.meta = fresh_meta;
+    }
     pthread_mutex_lock(&f->mutex);
-    f->stale.meta = fresh;
+    f->stale = fresh;
     pthread_mutex_unlock(&f->mutex);
+    if (is_replaced)
+        store_release(&old);
     end(f, PHASE_REVALIDATED);
 }

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "http/range.h"
+#include "http/validate.h"
 #include "reply.h"
 
 static void add_cache_control(const struct http_head *head, struct cache_control *cc)
@@ -115,19 +116,37 @@ void judge_response(const struct http_head *head, const struct flight *flight, b
     *ret = j;
 }
 
-void judge_not_modified(const struct http_head *head, struct slice stored_head, int64_t request_time_ms,
-                        int64_t now_ms, struct policy *ret_policy)
+void judge_not_modified(struct slice updated_head, struct slice age, int64_t request_time_ms, int64_t now_ms,
+                        struct policy *ret_policy)
 {
     struct reply_stored stored = {.status = 200, .fields = SLICE_EMPTY};
-    struct freshness_input in = input_of(head, request_time_ms, now_ms);
-    reply_parse_stored(stored_head, &stored);
-    in.status = stored.status;
-    if (!in.last_modified.data)
-        in.last_modified = reply_stored_get(stored.fields, "last-modified");
-    if (!in.cache_control.present && !in.expires.data) {
-        struct slice cache_control = reply_stored_get(stored.fields, "cache-control");
-        if (cache_control.data)
-            http_cache_control_add(&in.cache_control, cache_control);
-    }
+    reply_parse_stored(updated_head, &stored);
+    struct freshness_input in = {
+        .status = stored.status,
+        .expires = reply_stored_get(stored.fields, "expires"),
+        .date = reply_stored_get(stored.fields, "date"),
+        .last_modified = reply_stored_get(stored.fields, "last-modified"),
+        .age = age,
+        .vary = reply_stored_get(stored.fields, "vary"),
+        .pragma = reply_stored_get(stored.fields, "pragma"),
+        .has_set_cookie = reply_stored_get(stored.fields, "set-cookie").data != NULL,
+        .request_time_ms = request_time_ms,
+        .response_time_ms = now_ms,
+    };
+    struct http_field f;
+    while (reply_stored_next(&stored.fields, &f))
+        if (slice_equal_nocase(f.name, SLICE_LITERAL("cache-control")))
+            http_cache_control_add(&in.cache_control, f.value);
     policy_of_response(&in, ret_policy);
+}
+
+bool judge_is_same(const struct http_head *not_modified, struct slice stored_head)
+{
+    struct reply_stored stored = {.fields = SLICE_EMPTY};
+    struct etag ours, theirs;
+    reply_parse_stored(stored_head, &stored);
+    if (!http_etag_parse(http_head_get(not_modified, "etag"), &theirs) ||
+        !http_etag_parse(reply_stored_get(stored.fields, "etag"), &ours))
+        return true;
+    return http_etag_equal_weak(&ours, &theirs);
 }

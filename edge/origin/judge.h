@@ -23,8 +23,12 @@ struct judgement {
 void judge_response(const struct http_head *head, const struct flight *flight, bool is_head,
                     int64_t request_time_ms, int64_t now_ms, struct judgement *ret);
 
-/* The policy after a 304: its fields where it has them, else those stored (RFC 9111 section 4.3.4). */
-void judge_not_modified(const struct http_head *head, struct slice stored_head, int64_t request_time_ms,
-                        int64_t now_ms, struct policy *ret_policy);
+/* The policy after a 304, from what it has made of the stored head (reply_update_head; RFC 9111 section
+ * 4.3.4) and from its Age (data NULL: none). */
+void judge_not_modified(struct slice updated_head, struct slice age, int64_t request_time_ms, int64_t now_ms,
+                        struct policy *ret_policy);
+
+/* Whether a 304 is about what is stored: false when it names another version. */
+bool judge_is_same(const struct http_head *not_modified, struct slice stored_head);
 
 #endif
