@@ -85,6 +85,7 @@ bool reply_stored_next(struct slice *rest, struct http_field *ret_field)
     struct slice line;
     if (!slice_split(rest, '\n', &line) || line.size == 0)
         return false;
+    line.size--; /* CR */
     size_t colon = slice_find(line, ':');
     *ret_field = (struct http_field){slice_make(line.data, colon), slice_trim(slice_skip(line, colon + 1))};
     return true;
