@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from peers.stage import ADDRESS, BUILD
 
+CALM = 0.05  # of the two cores taken by others
+
 
 @dataclass
 class Spent:
@@ -115,10 +117,28 @@ def measure(server, connections, how, paths_file, core):
                  others)
 
 
-def median_of(rounds, value):
-    return statistics.median(value(one) for one in rounds)
+def rounds(servers, count, one_round, may_repeat):
+    """Loads the servers in turn, `count` times, and returns {server's name: [Round]}. With may_repeat, turns that
+    others disturbed are made up for, up to twice the count, and the calmest are taken: nothing but the other load
+    decides which.
+    """
+    turns = []
+    while len(turns) < count or (may_repeat and len(turns) < 2 * count
+                                 and sum(disturbance(turn) <= CALM for turn in turns) < count):
+        turns.append([one_round(server) for server in servers])
+        print(f"turn {len(turns)}: others used {disturbance(turns[-1]):.0%}", flush=True)
+    calmest = sorted(turns, key=disturbance)[:count]
+    return {server.name: [turn[number] for turn in calmest] for number, server in enumerate(servers)}
 
 
-def ratio_of(rounds, base_rounds, value):
-    """The median over the rounds of what one server cost of what another did right beside it."""
-    return statistics.median(value(one) / value(base) for one, base in zip(rounds, base_rounds))
+def disturbance(turn):
+    return max(one.other_load for one in turn)
+
+
+def median_of(each, value):
+    return statistics.median(value(one) for one in each)
+
+
+def ratio_of(each, base, value):
+    """The median over the rounds of one server's value divided by another's of the same turn."""
+    return statistics.median(value(one) / value(other) for one, other in zip(each, base))

@@ -15,6 +15,7 @@ from pathlib import Path
 from peers.stage import ADDRESS, BUILD, free_port
 
 START_TIMEOUT_S = 20
+STOP_TIMEOUT_S = 10
 
 
 class Server:
@@ -39,7 +40,7 @@ class Server:
         pinned = ["taskset", "-c", str(self.core)] if self.core is not None else []
         with open(self.folder / "output", "wb") as output:
             self._process = subprocess.Popen([*pinned, *command], stdin=subprocess.DEVNULL, stdout=output,
-                                             stderr=subprocess.STDOUT, cwd=self.folder, start_new_session=True)
+                                             stderr=subprocess.STDOUT, cwd=self.folder)
         deadline = time.monotonic() + START_TIMEOUT_S
         while not _accepts(self.port):
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -51,11 +52,13 @@ class Server:
         return descendants(self._process.pid)
 
     def stop(self):
+        pids = self.pids()
         self._process.terminate()
         try:
-            self._process.wait(10)
+            self._process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
             self._process.wait()
 
     @classmethod
