@@ -5,8 +5,8 @@
 #include "base/check.h"
 #include "http/uri.h"
 
-#define SORTED_MAX 64 /* of longer queries the order stays: sorting them is work for an attacker to ask for \
-                       */
+/* Of longer queries the order stays: sorting them is work for an attacker to ask for. */
+#define SORTED_MAX 64
 
 static bool is_kept(const struct uri_param *param, const struct config_query_rules *rules)
 {
