@@ -270,8 +270,7 @@ static struct reply_cors cors_of(const struct request *r)
 
 static void note_first_byte(struct request *r)
 {
-    if (!r->first_byte_us)
-        r->first_byte_us = clock_monotonic_us() - r->started_us + 1;
+    r->first_byte_us = clock_monotonic_us() - r->started_us;
 }
 
 /* A whole response made here: text/plain with one word, or nothing. */

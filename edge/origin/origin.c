@@ -34,7 +34,7 @@ struct origin {
 struct fill {
     struct list node;
     struct origin *origin;
-    struct flight *flight;
+    struct flight *flight; /* NULL after a 304: only the end of the exchange is waited for */
     struct fetch *fetch;
     const struct site *site;
     char *target;
@@ -96,7 +96,8 @@ void origin_free(struct origin *o)
     struct fill *f, *next;
     LIST_FOR_EACH_SAFE (f, next, &o->fills, node) {
         fetch_cancel(f->fetch);
-        flight_fail(f->flight, "shutting_down", 503);
+        if (f->flight)
+            flight_fail(f->flight, "shutting_down", 503);
         fill_free(f);
     }
     if (o->pool)
@@ -273,9 +274,8 @@ static void on_not_modified(struct fill *f, const struct http_head *head)
     if (f->policy.verdict != STORE_OK) /* from now on; asked again, the origin will send it anew */
         meta.fresh_until_ms = meta.generated_at_ms;
     book(f);
-    fetch_cancel(f->fetch);
     flight_revalidate(f->flight, &meta, is_changed ? buf_slice(updated) : (struct slice){NULL, 0});
-    fill_free(f);
+    f->flight = NULL; /* the exchange comes to its own end, so that its connection is used again */
 }
 
 static void on_head(struct fetch *fetch, const struct http_head *head)
@@ -444,10 +444,11 @@ static void finish(struct fill *f)
 static void on_done(struct fetch *fetch, enum fetch_result result)
 {
     struct fill *f = fetch_user(fetch);
-    book(f);
-    if (result == FETCH_OK)
+    if (f->flight) /* a 304 has been booked and nothing follows it */
+        book(f);
+    if (f->flight && result == FETCH_OK)
         finish(f);
-    else
+    else if (f->flight)
         flight_fail(f->flight, fetch_result_name(result), fetch_result_status(result));
     fill_free(f);
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""hls.js in headless Chromium, on the demo's own page (tests/demo/player, tests/browser/play.js)."""
+"""Headless Chromium: hls.js on the demo's own page (tests/demo/player, tests/browser/play.js), and pages to look at."""
 import json
 import shutil
 import subprocess
@@ -17,14 +17,23 @@ def make_page(folder, streams=(), edges=()):
     (folder / "config.json").write_text(json.dumps(config))
 
 
+def _run(*command):
+    done = subprocess.run(["node", *map(str, command)], cwd=_NODE, capture_output=True, text=True, check=False,
+                          timeout=90)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return json.loads(done.stdout)
+
+
 def play(page_url, *options, seconds=3):
     """Plays so many seconds, switches the level, plays on. What the page has measured (see player.js); fails when it
     did not play to the end.
     """
-    command = ["node", "play.js", "--seconds", seconds, "--timeout", 60, *options, page_url]
-    done = subprocess.run(list(map(str, command)), cwd=_NODE, capture_output=True, text=True, check=False, timeout=90)
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    return json.loads(done.stdout)
+    return _run("play.js", "--seconds", seconds, "--timeout", 60, *options, page_url)
+
+
+def look(url, expression, screenshot_path):
+    """Opens a page, waits until the expression is true there: its title, its text, its script's errors."""
+    return _run("look.js", url, expression, screenshot_path)
 
 
 def hosts_of(responses):

@@ -47,6 +47,7 @@ class Connection:
         except BaseException:
             self.close()
             raise
+        self.received_bytes = 0  # heads, framing and bodies, behind TLS where there is some
         self._parser = None
         self._rest = b""
         self._methods = []  # of the requests whose responses have not been read
@@ -80,6 +81,7 @@ class Connection:
         except ssl.SSLEOFError:
             raise Broken("closed", parser) from None
         if data:
+            self.received_bytes += len(data)
             parser.feed(data)
             return
         parser.end()

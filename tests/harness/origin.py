@@ -108,9 +108,23 @@ class Request:
         return f"<{self.method} {self.target} on {self.connection_number}>"
 
 
+class _CountedSocket:
+    """A socket whose origin counts what is sent."""
+
+    def __init__(self, connection, origin):
+        self._connection, self._origin = connection, origin
+
+    def __getattr__(self, name):
+        return getattr(self._connection, name)
+
+    def sendall(self, data):
+        self._connection.sendall(data)
+        self._origin.count_sent(len(data))
+
+
 class _Exchange:
     def __init__(self, origin, connection, request):
-        self.origin, self.socket, self.request = origin, connection, request
+        self.origin, self.socket, self.request = origin, _CountedSocket(connection, origin), request
 
     def wait_for_peer_to_leave(self):
         self.socket.settimeout(0.1)
@@ -144,6 +158,7 @@ class Origin:
         self.requests = []
         self.errors = []
         self.connections_opened = 0
+        self.sent_bytes = 0  # heads, framing and bodies
         self.stopping = threading.Event()
         self._acceptor = threading.Thread(target=self._accept, daemon=True)
         self._acceptor.start()
@@ -208,6 +223,10 @@ class Origin:
         until(lambda: self.connections_open == 0, "the origin's connections to end")
 
     # the machinery
+
+    def count_sent(self, size):
+        with self._lock:
+            self.sent_bytes += size
 
     def _accept(self):
         while True:
