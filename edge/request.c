@@ -20,10 +20,12 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "http/date.h"
+#include "http/freshness.h"
 #include "http/range.h"
 #include "http/uri.h"
 #include "http/validate.h"
 #include "key.h"
+#include "key_vary.h"
 #include "reply.h"
 
 #define FREE_REQUESTS_MAX 256
@@ -50,7 +52,12 @@ struct request {
     struct store_key key;
     struct slice target; /* in key_text: what the origin is asked for */
     struct catalog_entry catalog;
+    struct hash128 base_hash; /* of the URL's own key: `key` may be a variant's */
+    size_t base_size;
     bool is_in_catalog, is_head, has_range, is_private;
+    bool is_passed;     /* a method that the site passes to the origin */
+    bool is_no_store;   /* the viewer said so, and is obeyed */
+    bool must_validate; /* the same: what is stored will not do */
     struct range_spec range;
     unsigned retries;
 
@@ -426,6 +433,19 @@ static void place_viewer(struct request *r)
         geo_lookup(r->env->geo, &r->viewer, &r->place);
 }
 
+/* TRACE would show a viewer what the edge says to the origin. */
+static bool is_method_passed(const struct request *r)
+{
+    const struct config_site *site = r->site.site->config;
+    struct slice method = r->x->request->method_text;
+    for (size_t i = 0; i < site->pass_method_count; i++)
+        if (slice_equal(site->pass_methods[i], method) ||
+            (slice_equal(site->pass_methods[i], SLICE_LITERAL("*")) &&
+             !slice_equal(method, SLICE_LITERAL("TRACE"))))
+            return true;
+    return false;
+}
+
 static enum step route(struct request *r)
 {
     const struct http_head *head = r->x->request;
@@ -443,18 +463,22 @@ static enum step route(struct request *r)
         return refuse(r, REFUSAL_LOOP);
     if (head->method == HTTP_OPTIONS)
         return answer_options(r);
-    if (head->method != HTTP_GET && head->method != HTTP_HEAD)
+    r->is_passed = head->method != HTTP_GET && head->method != HTTP_HEAD;
+    if (r->is_passed && !is_method_passed(r))
         return refuse(r, REFUSAL_METHOD_NOT_ALLOWED);
+    if (!r->is_passed && r->x->body.size > 0) /* it means nothing here, and may mean something behind us */
+        return refuse(r, REFUSAL_BODY_NOT_ALLOWED);
     const struct site_route *rules = &r->env->site_routes[site->id - 1];
     enum refusal refusal = route_country_allowed(&rules->allow, &rules->deny, &r->place);
     if (refusal != REFUSAL_NONE)
         return refuse(r, refusal);
-    if (!key_write(slice_of(site->config->name), r->uri.path, r->uri.query, &site->key_rules,
-                   &r->key_text, &r->target) ||
+    if (!key_write(slice_of(site->config->name), r->uri.path, r->uri.query, &site->key_rules, &r->key_text,
+                   &r->target) ||
         r->target.data[0] != '/')
         return refuse(r, REFUSAL_BAD_TARGET);
     r->key.text = buf_slice(&r->key_text);
-    r->key.hash = hash_key(store_hash_secret(r->env->store), r->key.text);
+    r->key.hash = r->base_hash = hash_key(store_hash_secret(r->env->store), r->key.text);
+    r->base_size = r->key.text.size;
     r->is_in_catalog = catalog_find(r->env->catalog, r->key.hash, &r->catalog);
     r->content_class =
         catalog_class(r->is_in_catalog ? &r->catalog : NULL, r->uri.path, (struct slice){NULL, 0});
@@ -476,6 +500,7 @@ static struct flight_want want_of(const struct request *r, bool has_stale)
         .limit_bytes = FLIGHT_NO_LIMIT,
         .now_ms = loop_wall_ms(r->env->loop),
         .stale = has_stale ? &r->stale : NULL,
+        .validate = r->must_validate,
     };
     if (r->has_range && !has_stale && !(r->is_private && r->range.suffix)) {
         /* A suffix needs the total size: the first slice tells it. */
@@ -494,8 +519,11 @@ static void lead(struct request *r, struct flight *flight, enum cause cause, str
         .flight = flight,
         .site = r->site.site,
         .target = r->target,
-        .key_hash = r->key.hash,
+        .key_hash = r->base_hash,
         .viewer_head = r->x->request,
+        .body = r->x->body,
+        .is_passed = r->is_passed,
+        .is_no_store = r->is_no_store,
         .is_head = r->is_private && r->is_head,
         .is_background = !r->reader.flight,
         .if_range = if_range,
@@ -549,10 +577,94 @@ static enum step join_flight(struct request *r, bool has_stale)
     return STEP_NEXT;
 }
 
+static bool are_directives_obeyed(const struct request *r)
+{
+    enum config_request_directives obeyed = r->site.site->config->request_directives;
+    return obeyed == REQUEST_DIRECTIVES_ALL ||
+           (obeyed == REQUEST_DIRECTIVES_OTHER && r->content_class == CLASS_OTHER);
+}
+
+/* Cache-Control of the request, or Pragma in its place (RFC 9111 section 5.4). False: it says nothing that is
+ * obeyed. */
+static bool read_directives(const struct request *r, struct cache_control *ret)
+{
+    const struct http_head *head = r->x->request;
+    struct cache_control pragma = {0};
+    *ret = (struct cache_control){0};
+    if (!are_directives_obeyed(r))
+        return false;
+    for (size_t i = 0; i < head->field_count; i++) {
+        if (slice_equal_nocase(head->fields[i].name, SLICE_LITERAL("cache-control")))
+            http_cache_control_add(ret, head->fields[i].value);
+        else if (slice_equal_nocase(head->fields[i].name, SLICE_LITERAL("pragma")))
+            http_cache_control_add(&pragma, head->fields[i].value);
+    }
+    if (!ret->present && http_cache_control_has(&pragma, CC_NO_CACHE))
+        *ret = pragma;
+    return ret->present != 0;
+}
+
+/* With what the viewer's Cache-Control asks for (RFC 9111 section 5.2.1). */
+static enum step look_as_directed(struct request *r, bool is_found, const struct cache_control *directives)
+{
+    int64_t now_ms = loop_wall_ms(r->env->loop);
+    if (is_found) {
+        const struct store_meta *meta = &r->object.meta;
+        int64_t left_ms = meta->fresh_until_ms - now_ms;
+        if (freshness_satisfies(directives, now_ms - meta->generated_at_ms, left_ms,
+                                meta->stale_if_error_s > 0))
+            return use_object(r, left_ms > 0 ? CAUSE_HIT : CAUSE_STALE);
+        r->stale = r->object; /* the reference moves */
+        r->object = (struct store_object){0};
+    }
+    if (http_cache_control_has(directives, CC_ONLY_IF_CACHED))
+        return refuse(r, REFUSAL_ONLY_IF_CACHED);
+    r->is_no_store = http_cache_control_has(directives, CC_NO_STORE);
+    r->must_validate = true;
+    return r->is_head || r->is_no_store ? ask_privately(r) : join_flight(r, is_found);
+}
+
+/* The object under the key is a marker: `key` becomes that of the variant for this viewer. */
+static bool choose_variant(struct request *r)
+{
+    uint64_t epoch;
+    struct slice names, body = slice_make(r->object.body, r->object.body_size_bytes);
+    const struct http_head *head = r->x->request;
+    const struct config_site *site = r->site.site->config;
+    size_t name_size = strlen(site->name);
+    bool ok = key_marker_read(body, &epoch, &names) &&
+              key_variant_write(epoch, names, head->fields, head->field_count, site, &r->key_text);
+    store_release(&r->object);
+    r->target = slice_make(r->key_text.data + name_size, r->base_size - name_size); /* it may have moved */
+    r->key.text = buf_slice(&r->key_text);
+    r->key.hash = hash_key(store_hash_secret(r->env->store), r->key.text);
+    return ok;
+}
+
+/* Back to the URL's own key: what it stands for may have changed. */
+static void forget_variant(struct request *r)
+{
+    r->key_text.size = r->base_size;
+    r->key_text.failed = false;
+    r->key = (struct store_key){r->base_hash, buf_slice(&r->key_text)};
+}
+
 static enum step request_lookup(struct request *r)
 {
     int64_t now_ms = loop_wall_ms(r->env->loop);
-    if (!store_lookup(r->env->store, &r->key, &r->object))
+    struct cache_control directives;
+    if (r->is_passed)
+        return ask_privately(r);
+    bool has_directives = read_directives(r, &directives);
+    bool is_found = store_lookup(r->env->store, &r->key, &r->object);
+    if (is_found && r->object.meta.flags & FLIGHT_META_VARIES) {
+        if (!choose_variant(r))
+            return ask_privately(r);
+        is_found = store_lookup(r->env->store, &r->key, &r->object);
+    }
+    if (has_directives)
+        return look_as_directed(r, is_found, &directives);
+    if (!is_found)
         return r->is_head ? ask_privately(r) : join_flight(r, false);
     if (r->object.meta.fresh_until_ms > now_ms)
         return use_object(r, CAUSE_HIT);
@@ -571,7 +683,7 @@ static enum step request_lookup(struct request *r)
 static bool may_use_stale(const struct request *r)
 {
     int64_t until_ms = r->stale.meta.fresh_until_ms + (int64_t)r->stale.meta.stale_if_error_s * 1000;
-    return r->stale.region && loop_wall_ms(r->env->loop) < until_ms;
+    return r->stale.region && !r->must_validate && loop_wall_ms(r->env->loop) < until_ms;
 }
 
 static enum step use_stale(struct request *r)
@@ -654,7 +766,7 @@ static enum step respond(struct request *r, const struct reply_stored *stored, i
     bool is_range_wanted;
     int64_t now_ms = loop_wall_ms(r->env->loop);
     enum condition_outcome condition = CONDITION_PROCEED;
-    if (stored->status == 200)
+    if (stored->status == 200 && !r->is_passed)
         condition = evaluate(r, stored, &is_range_wanted);
     else
         is_range_wanted = false;
@@ -754,6 +866,18 @@ static enum step ask_again(struct request *r)
     return ask_privately(r);
 }
 
+/* What the flight brings is a variant. The leader's own, unless it has been told otherwise. */
+static enum step look_again(struct request *r)
+{
+    flight_leave(&r->reader);
+    store_release(&r->stale);
+    forget_variant(r);
+    if (r->retries++ >= RETRIES_MAX)
+        return ask_privately(r);
+    r->state = REQUEST_LOOKUP;
+    return STEP_NEXT;
+}
+
 static enum step request_await_head(struct request *r)
 {
     struct reply_stored stored;
@@ -765,6 +889,8 @@ static enum step request_await_head(struct request *r)
         return on_revalidated(r);
     if (state == FLIGHT_RELEASED)
         return ask_again(r);
+    if (state == FLIGHT_MOVED)
+        return look_again(r);
     if (!head)
         return STEP_WAIT;
     if (head->status >= 500 && may_use_stale(r))

@@ -86,12 +86,22 @@ static void on_refused(enum http_refusal refusal, const struct addr *peer, unsig
     access_log_write(w->shared.access_log, w->index, &record);
 }
 
+/* Only for what is passed to an origin. */
+static bool takes_bodies(const struct config *c)
+{
+    for (size_t i = 0; i < c->site_count; i++)
+        if (c->sites[i].pass_method_count > 0)
+            return true;
+    return false;
+}
+
 static struct http_server_options server_options(struct worker *w)
 {
     const struct config_limits *limits = &w->shared.config->limits;
     return (struct http_server_options){
         .head_size_max = limits->request_head_max_bytes,
         .uri_size_max = limits->uri_max_bytes,
+        .body_size_max = takes_bodies(w->shared.config) ? limits->request_body_max_bytes : 0,
         .connections_max = limits->connections_max,
         .handshake_timeout_ms = HANDSHAKE_TIMEOUT_MS,
         .header_timeout_ms = limits->header_timeout_ms,

@@ -113,6 +113,92 @@ void http_cache_control_add(struct cache_control *cc, struct slice line)
     }
 }
 
+/* --- Targeted fields. --- */
+
+static bool is_in(char c, const char *others)
+{
+    char letter = c | 0x20;
+
+    return (letter >= 'a' && letter <= 'z') || (c >= '0' && c <= '9') || (c && strchr(others, c));
+}
+
+static size_t take(struct slice *rest, const char *others)
+{
+    size_t size = 0;
+
+    while (size < rest->size && is_in(rest->data[size], others))
+        size++;
+    *rest = slice_skip(*rest, size);
+    return size;
+}
+
+static bool take_char(struct slice *rest, char c)
+{
+    bool is_there = rest->size > 0 && rest->data[0] == c;
+
+    *rest = slice_skip(*rest, is_there);
+    return is_there;
+}
+
+static bool take_string(struct slice *rest)
+{
+    if (!take_char(rest, '"'))
+        return false;
+    while (rest->size > 0 && rest->data[0] != '"') {
+        bool is_escaped = take_char(rest, '\\');
+
+        if (rest->size == 0 || (is_escaped && rest->data[0] != '"' && rest->data[0] != '\\'))
+            return false;
+        *rest = slice_skip(*rest, 1);
+    }
+    return take_char(rest, '"');
+}
+
+/* Strings, and everything that is made of a token's characters: numbers, tokens, ?1, :base64:. */
+static bool take_bare_item(struct slice *rest)
+{
+    if (rest->size > 0 && rest->data[0] == '"')
+        return take_string(rest);
+    return take(rest, "!#$%&'*+-.^_`|~:/?=") > 0;
+}
+
+static bool take_name(struct slice *rest)
+{
+    return rest->size > 0 && !(rest->data[0] >= '0' && rest->data[0] <= '9') && take(rest, "_-.*") > 0;
+}
+
+/* "name", "name=item", each with ";parameters". */
+static bool take_member(struct slice *rest)
+{
+    do {
+        while (take_char(rest, ' '))
+            ;
+        if (!take_name(rest) || (take_char(rest, '=') && !take_bare_item(rest)))
+            return false;
+    } while (take_char(rest, ';'));
+    return true;
+}
+
+bool http_targeted_cache_control_add(struct cache_control *cc, struct slice line)
+{
+    struct slice rest = slice_trim(line);
+
+    while (rest.size > 0) {
+        if (!take_member(&rest))
+            return false;
+        rest = slice_trim(rest);
+        if (rest.size == 0)
+            break;
+        if (!take_char(&rest, ','))
+            return false;
+        rest = slice_trim(rest);
+        if (rest.size == 0) /* a comma at the end */
+            return false;
+    }
+    http_cache_control_add(cc, line);
+    return true;
+}
+
 const char *freshness_verdict_name(enum store_verdict verdict)
 {
     static const char *const names[] = {
@@ -262,6 +348,31 @@ int64_t freshness_stale_ms(const struct freshness_input *in, enum cache_control_
     if (has(in, directive))
         return (int64_t)in->cache_control.seconds[directive] * 1000;
     return has(in, CC_S_MAXAGE) ? 0 : -1;
+}
+
+static bool says(const struct cache_control *request, enum cache_control_directive directive, int64_t *ret_ms)
+{
+    if (!http_cache_control_has(request, directive))
+        return false;
+    *ret_ms = (int64_t)request->seconds[directive] * 1000;
+    return true;
+}
+
+/* max-age=0 is what a reload says, and means even what came this very moment. */
+bool freshness_satisfies(const struct cache_control *request, int64_t age_ms, int64_t left_ms,
+                         bool may_be_stale)
+{
+    int64_t limit_ms;
+
+    if (http_cache_control_has(request, CC_NO_CACHE))
+        return false;
+    if (says(request, CC_MAX_AGE, &limit_ms) && (limit_ms == 0 || age_ms > limit_ms))
+        return false;
+    if (says(request, CC_MIN_FRESH, &limit_ms) && left_ms < limit_ms)
+        return false;
+    if (left_ms > 0)
+        return true;
+    return may_be_stale && says(request, CC_MAX_STALE, &limit_ms) && -left_ms <= limit_ms;
 }
 
 /* The first member of a list counts, an invalid value is ignored (section 5.1). */

@@ -430,6 +430,69 @@ static void test_section_4_2_3_current_age(void **state)
     assert_int_equal(freshness_current_age_ms(1500, 10000, 14250), 5750);
 }
 
+/* Section 5.2.1. */
+static void test_requests(void **state)
+{
+    static const struct {
+        const char *request;
+        int64_t age_ms, left_ms;
+        bool may_be_stale, expected;
+    } cases[] = {
+        {"", 5000, 1, false, true},
+        {"", 5000, 0, true, false},
+        {"no-cache", 0, 60000, true, false},
+        {"max-age=5", 5000, 60000, false, true},
+        {"max-age=5", 5001, 60000, false, false},
+        {"max-age=0", 0, 60000, false, false},
+        {"max-age=5", 5000, -1, true, false},
+        {"min-fresh=10", 0, 10000, false, true},
+        {"min-fresh=10", 0, 9999, false, false},
+        {"max-stale", 9999999, -9999999, true, true},
+        {"max-stale=10", 0, -10000, true, true},
+        {"max-stale=10", 0, -10001, true, false},
+        {"max-stale=10", 0, -1, false, false},
+        {"max-stale=10, max-age=5", 6000, -1, true, false},
+        {"max-stale=x", 0, -1, true, false},
+        {"no-store, only-if-cached", 0, 1, false, true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct cache_control cc = {0};
+
+        http_cache_control_add(&cc, slice_of(cases[i].request));
+        if (freshness_satisfies(&cc, cases[i].age_ms, cases[i].left_ms, cases[i].may_be_stale) !=
+            cases[i].expected)
+            fail_msg("%s, age %lld, left %lld", cases[i].request, (long long)cases[i].age_ms,
+                     (long long)cases[i].left_ms);
+    }
+}
+
+/* RFC 9213 section 2.1: what is no dictionary is ignored as a whole. */
+static void test_targeted(void **state)
+{
+    static const char *const good[] = {"max-age=60", " max-age=60 , foo", "a=\"b,c\\\"\", max-age=60, b;x=?1",
+                                       "MaX-Age=60", "t=:YWJj:, n=-1.5, max-age=60"};
+    static const char *const bad[] = {"max-age=60,",     ",max-age=60",      "max-age=60 foo", "max-age=\"60",
+                                      "=60, max-age=60", "max-age=",         "\"max-age\"=60", "max-age=60;",
+                                      "1=2, max-age=60", "max-age=60, (a b)"};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_COUNT(good); i++) {
+        struct cache_control cc = {0};
+
+        assert_true(http_targeted_cache_control_add(&cc, slice_of(good[i])));
+        assert_int_equal(cc.seconds[CC_MAX_AGE], 60);
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
+        struct cache_control cc = {0};
+
+        if (http_targeted_cache_control_add(&cc, slice_of(bad[i])))
+            fail_msg("%s", bad[i]);
+        assert_int_equal(cc.present, 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -460,6 +523,8 @@ int main(void)
         cmocka_unit_test(test_clock_steps_make_no_negative_age),
         cmocka_unit_test(test_section_5_1_age_values),
         cmocka_unit_test(test_section_4_2_3_current_age),
+        cmocka_unit_test(test_requests),
+        cmocka_unit_test(test_targeted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

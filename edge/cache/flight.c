@@ -175,6 +175,38 @@ bool flight_unlist_unread(struct flight *f)
     return unlist(f, true);
 }
 
+bool flight_move(struct flight *f, const struct store_key *key)
+{
+    char *key_text = malloc(size_max(key->text.size, 1)), *old = (char *)f->key_text.data;
+    if (!key_text)
+        return false;
+    memcpy(key_text, key->text.data, key->text.size);
+    pthread_mutex_lock(&f->shard->mutex);
+    bool was_listed = list_is_linked(&f->node);
+    list_remove(&f->node);
+    pthread_mutex_unlock(&f->shard->mutex);
+    f->hash = key->hash;
+    f->key_text = slice_make(key_text, key->text.size);
+    f->shard = &f->table->shards[f->hash.low % FLIGHT_SHARDS];
+    atomic_fetch_add(&f->moves, 1);
+    pthread_mutex_lock(&f->shard->mutex);
+    if (was_listed)
+        list_push_back(&f->shard->flights, &f->node);
+    pthread_mutex_unlock(&f->shard->mutex);
+    free(old);
+    return true;
+}
+
+unsigned flight_moves(const struct flight *f)
+{
+    return atomic_load(&f->moves);
+}
+
+struct store_key flight_key(const struct flight *f)
+{
+    return (struct store_key){f->hash, f->key_text};
+}
+
 /* ---- joining ---- */
 
 /* A reader this far ahead of the fill had better ask the origin for itself. */
@@ -214,6 +246,7 @@ static void attach(struct flight *f, struct flight_reader *reader)
 {
     struct flight_port *port = &f->ports[reader->worker];
     reader->flight = f;
+    reader->moves = atomic_load(&f->moves);
     list_push_back(&port->readers, &reader->node);
     atomic_fetch_add(&port->reader_count, 1);
     atomic_fetch_add(&f->reader_count, 1);
@@ -226,7 +259,7 @@ static bool is_stored(struct flight_table *t, const struct flight_want *want, co
 {
     if (!store_lookup(t->store, probe, ret_object))
         return false;
-    if (probe != want->key || ret_object->meta.fresh_until_ms > want->now_ms)
+    if (probe != want->key || (ret_object->meta.fresh_until_ms > want->now_ms && !want->validate))
         return true;
     store_release(ret_object);
     return false;
@@ -315,6 +348,10 @@ const struct flight_head *flight_head(struct flight_reader *reader, enum flight_
     bool has_head = f->head.status != 0 && f->phase != PHASE_FAILED;
     if (has_head && f->head.is_private && f->leader != reader) {
         *ret_state = FLIGHT_RELEASED;
+        has_head = false;
+    } else if (f->phase != PHASE_HEAD_PENDING && atomic_load(&f->moves) != reader->moves &&
+               f->leader != reader) {
+        *ret_state = FLIGHT_MOVED;
         has_head = false;
     }
     pthread_mutex_unlock(&f->mutex);

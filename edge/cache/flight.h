@@ -36,6 +36,8 @@
 
 /* store_meta.flags */
 #define FLIGHT_META_SLICED 0x01 /* the object is a head; its body is in slices */
+#define FLIGHT_META_VARIES \
+    0x04 /* a marker: what its URL means depends on fields of the request (key_vary.h) */
 #define FLIGHT_META_VALIDATED \
     0x02 /* generated_at_ms says more than the stored Date: of the last validation */
 
@@ -57,6 +59,7 @@ struct flight_reader {
     struct list node;
     struct flight *flight; /* NULL: not joined */
     unsigned worker;
+    unsigned moves;                                    /* of the flight, when it was joined */
     void (*on_progress)(struct flight_reader *reader); /* on its worker; may leave */
     struct store_object held;                          /* the piece it reads from */
     uint64_t held_start_bytes, held_filled_bytes;
@@ -70,6 +73,7 @@ struct flight_want {
     bool ranged;                      /* a new flight asks for just the slices of [first, limit) */
     uint64_t representation;          /* 0: any; else bytes of another one are of no use */
     const struct store_object *stale; /* what a new flight may revalidate; copied. NULL: nothing */
+    bool validate;                    /* what is stored will not do, fresh or not */
     int64_t now_ms;
 };
 
@@ -99,6 +103,7 @@ enum flight_state {
     FLIGHT_ELSEWHERE,   /* this place is not in the flight (any more): look in the store, or join another */
     FLIGHT_CHANGED,     /* the origin has another representation now */
     FLIGHT_RELEASED,    /* the response is private, and not for this reader */
+    FLIGHT_MOVED,       /* the response is a variant, maybe not this reader's: the store tells by now */
     FLIGHT_REVALIDATED, /* the stale object is fresh: flight_revalidated_object */
     FLIGHT_FAILED,      /* flight_failure */
 };
@@ -134,6 +139,12 @@ struct flight_filler {
     void *user;
 };
 void flight_set_filler(struct flight *f, const struct flight_filler *filler);
+
+/* Before the head: what comes belongs under this key, and only its leader, and who joins it there, may have
+ * it. False: memory is out. */
+bool flight_move(struct flight *f, const struct store_key *key);
+struct store_key flight_key(const struct flight *f);
+unsigned flight_moves(const struct flight *f);
 
 /* keep: store it; else it is shared among those who wait and forgotten. meta: of the object if its size is
  * known to exceed a slice (its head is stored now); otherwise flight_finish brings it. `first`: where the

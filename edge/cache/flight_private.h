@@ -51,12 +51,13 @@ struct flight_port {
 };
 
 struct flight {
-    /* fixed from the start */
+    /* fixed from the start; shard and key move with flight_move, while nobody can find it */
     struct flight_table *table;
     struct flight_shard *shard;
     unsigned owner; /* the worker that fills it */
     struct hash128 hash;
     struct slice key_text; /* owned */
+    atomic_uint moves;
     uint64_t first_wanted_bytes, limit_wanted_bytes;
     bool is_ranged, has_stale;
     struct store_object stale; /* revalidate moves its meta, under the mutex */

@@ -5,6 +5,8 @@
 #define UNREADABLE_PLAYLIST_MS \
     1000 /* a manifest of another kind, or a broken one: as short as a live one may need */
 
+#define LIVE_STALE_TARGETS 5
+
 void policy_of_response(const struct freshness_input *in, struct policy *ret_policy)
 {
     *ret_policy = (struct policy){
@@ -59,6 +61,24 @@ static int64_t default_lifetime_ms(const struct policy *p, const struct policy_c
     return p->source == FRESHNESS_HEURISTIC ? p->lifetime_ms : (int64_t)defaults->other_ms;
 }
 
+/* For what says nothing of it. A response that is to be asked for each time (max-age=0) means that; a player
+ * that gets the same live playlist for longer than this had better learn that the stream has stopped. */
+static int64_t default_stale_if_error_ms(const struct policy *p, const struct policy_content *content,
+                                         const struct config_freshness *defaults, int64_t lifetime_ms)
+{
+    int64_t stale_ms = (int64_t)defaults->stale_if_error_ms;
+    const struct hls_playlist *playlist = content->playlist;
+    if (lifetime_ms <= 0 || p->status >= 400)
+        return 0;
+    if (content->content_class != CLASS_PLAYLIST)
+        return stale_ms;
+    if (!playlist)
+        return 0;
+    bool is_live = playlist->kind == HLS_MEDIA && !playlist->endlist;
+    int64_t live_ms = LIVE_STALE_TARGETS * playlist->target_duration_ms;
+    return is_live && live_ms < stale_ms ? live_ms : stale_ms;
+}
+
 static uint32_t whole_seconds(int64_t ms)
 {
     if (ms <= 0)
@@ -75,7 +95,9 @@ void policy_apply(const struct policy *p, const struct policy_content *content,
     meta->generated_at_ms = p->response_time_ms - p->initial_age_ms;
     meta->fresh_until_ms = p->must_validate ? meta->generated_at_ms : meta->generated_at_ms + lifetime_ms;
     meta->stale_while_revalidate_s = whole_seconds(p->stale_while_revalidate_ms);
-    meta->stale_if_error_s = whole_seconds(p->stale_if_error_ms);
+    meta->stale_if_error_s =
+        whole_seconds(p->stale_if_error_ms < 0 ? default_stale_if_error_ms(p, content, defaults, lifetime_ms)
+                                               : p->stale_if_error_ms);
     meta->content_class = (uint8_t)content->content_class;
 }
 

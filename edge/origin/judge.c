@@ -14,7 +14,31 @@ static void add_cache_control(const struct http_head *head, struct cache_control
             http_cache_control_add(cc, head->fields[i].value);
 }
 
-static struct freshness_input input_of(const struct http_head *head, int64_t request_time_ms, int64_t now_ms)
+/* RFC 9213: what is said to caches such as this one stands in place of what is said to all. */
+static void add_targeted(const struct http_head *head, struct freshness_input *in)
+{
+    struct cache_control targeted = {0};
+    bool is_valid = true;
+    for (size_t i = 0; is_valid && i < head->field_count; i++)
+        if (slice_equal_nocase(head->fields[i].name, SLICE_LITERAL("cdn-cache-control")))
+            is_valid = http_targeted_cache_control_add(&targeted, head->fields[i].value);
+    if (!is_valid || !targeted.present)
+        return;
+    in->cache_control = targeted;
+    in->expires = in->pragma = (struct slice){NULL, 0};
+}
+
+/* RFC 9111 section 7.3 leaves it to Cache-Control whether a response with Set-Cookie is shared; most sites
+ * had better be asked whether they meant it. */
+static bool is_cookie_in_the_way(bool has_set_cookie, const struct judge_request *request,
+                                 const struct freshness_input *in)
+{
+    return has_set_cookie && !(request->may_store_set_cookie &&
+                               (http_cache_control_has(&in->cache_control, CC_MAX_AGE) || in->expires.data));
+}
+
+static struct freshness_input input_of(const struct http_head *head, const struct judge_request *request,
+                                       int64_t now_ms)
 {
     struct freshness_input in = {
         .status = head->status,
@@ -24,30 +48,15 @@ static struct freshness_input input_of(const struct http_head *head, int64_t req
         .age = http_head_get(head, "age"),
         .vary = http_head_get(head, "vary"),
         .pragma = http_head_get(head, "pragma"),
-        .has_set_cookie = http_head_count(head, "set-cookie") > 0,
-        .request_time_ms = request_time_ms,
+        .has_authorization = request->has_authorization,
+        .request_no_store = request->is_no_store,
+        .request_time_ms = request->time_ms,
         .response_time_ms = now_ms,
     };
     add_cache_control(head, &in.cache_control);
+    add_targeted(head, &in);
+    in.has_set_cookie = is_cookie_in_the_way(http_head_count(head, "set-cookie") > 0, request, &in);
     return in;
-}
-
-/* The edge asks for identity encoding always and answers CORS itself, so these two change nothing. Any other
- * field may make bytes differ between viewers: such a response is not shared. */
-static bool varies(const struct http_head *head)
-{
-    for (size_t i = 0; i < head->field_count; i++) {
-        struct slice rest = head->fields[i].value, name;
-        if (!slice_equal_nocase(head->fields[i].name, SLICE_LITERAL("vary")))
-            continue;
-        while (slice_split(&rest, ',', &name)) {
-            name = slice_trim(name);
-            if (name.size && !slice_equal_nocase(name, SLICE_LITERAL("accept-encoding")) &&
-                !slice_equal_nocase(name, SLICE_LITERAL("origin")))
-                return true;
-        }
-    }
-    return false;
 }
 
 /* Which bytes follow. A 206 must be what was asked for; a 200 to a range request is the whole, from the
@@ -102,41 +111,35 @@ static uint64_t representation_of(const struct http_head *head, uint64_t total_b
     return hash ? hash : 1; /* 0 means any */
 }
 
-void judge_response(const struct http_head *head, const struct flight *flight, bool is_head,
-                    int64_t request_time_ms, int64_t now_ms, struct judgement *ret)
+void judge_response(const struct http_head *head, const struct flight *flight,
+                    const struct judge_request *request, enum key_vary vary, int64_t now_ms,
+                    struct judgement *ret)
 {
-    struct freshness_input in = input_of(head, request_time_ms, now_ms);
+    struct freshness_input in = input_of(head, request, now_ms);
     struct judgement j = {0};
     policy_of_response(&in, &j.policy);
-    j.failure = judge_extent(head, flight, is_head, &j);
+    j.failure = judge_extent(head, flight, request->is_head, &j);
     j.representation = representation_of(head, j.total_bytes);
     /* 508 speaks of the way this one request came, 416 of the range that was asked for. */
-    j.is_private = is_head || !policy_is_shareable(&j.policy) || varies(head) || head->status == 508;
+    j.is_private = request->is_head || request->is_passed || !policy_is_shareable(&j.policy) ||
+                   vary == KEY_VARY_UNKNOWN || head->status == 508;
     j.is_kept = !j.is_private && j.policy.verdict == STORE_OK && head->status != 416;
+    if (vary == KEY_VARY_FIELDS && !j.is_kept) /* who waits may be another variant's viewer */
+        j.is_private = true;
     *ret = j;
 }
 
-void judge_not_modified(struct slice updated_head, struct slice age, int64_t request_time_ms, int64_t now_ms,
-                        struct policy *ret_policy)
+void judge_not_modified(struct slice updated_head, struct slice age, const struct judge_request *request,
+                        int64_t now_ms, struct policy *ret_policy)
 {
     struct reply_stored stored = {.status = 200, .fields = SLICE_EMPTY};
     reply_parse_stored(updated_head, &stored);
-    struct freshness_input in = {
-        .status = stored.status,
-        .expires = reply_stored_get(stored.fields, "expires"),
-        .date = reply_stored_get(stored.fields, "date"),
-        .last_modified = reply_stored_get(stored.fields, "last-modified"),
-        .age = age,
-        .vary = reply_stored_get(stored.fields, "vary"),
-        .pragma = reply_stored_get(stored.fields, "pragma"),
-        .has_set_cookie = reply_stored_get(stored.fields, "set-cookie").data != NULL,
-        .request_time_ms = request_time_ms,
-        .response_time_ms = now_ms,
-    };
-    struct http_field f;
-    while (reply_stored_next(&stored.fields, &f))
-        if (slice_equal_nocase(f.name, SLICE_LITERAL("cache-control")))
-            http_cache_control_add(&in.cache_control, f.value);
+    struct http_head head = {.status = stored.status};
+    while (head.field_count < HTTP_FIELDS_MAX &&
+           reply_stored_next(&stored.fields, &head.fields[head.field_count]))
+        head.field_count++;
+    struct freshness_input in = input_of(&head, request, now_ms);
+    in.age = age; /* it is not among what is stored */
     policy_of_response(&in, ret_policy);
 }
 

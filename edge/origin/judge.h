@@ -9,6 +9,7 @@
 #include "cache/flight.h"
 #include "cache/policy.h"
 #include "http/head.h"
+#include "key_vary.h"
 
 struct judgement {
     const char *failure; /* NULL, or why the response cannot be used */
@@ -20,13 +21,24 @@ struct judgement {
     bool is_kept;
 };
 
-void judge_response(const struct http_head *head, const struct flight *flight, bool is_head,
-                    int64_t request_time_ms, int64_t now_ms, struct judgement *ret);
+/* What of the request matters for what may be done with its response. */
+struct judge_request {
+    bool is_head, is_passed;
+    bool has_authorization; /* and the origin was told */
+    bool is_no_store;
+    bool may_store_set_cookie; /* the site's rule */
+    int64_t time_ms;
+};
+
+/* `vary`: what key_vary_of says of the head. */
+void judge_response(const struct http_head *head, const struct flight *flight,
+                    const struct judge_request *request, enum key_vary vary, int64_t now_ms,
+                    struct judgement *ret);
 
 /* The policy after a 304, from what it has made of the stored head (reply_update_head; RFC 9111 section
  * 4.3.4) and from its Age (data NULL: none). */
-void judge_not_modified(struct slice updated_head, struct slice age, int64_t request_time_ms, int64_t now_ms,
-                        struct policy *ret_policy);
+void judge_not_modified(struct slice updated_head, struct slice age, const struct judge_request *request,
+                        int64_t now_ms, struct policy *ret_policy);
 
 /* Whether a 304 is about what is stored: false when it names another version. */
 bool judge_is_same(const struct http_head *not_modified, struct slice stored_head);

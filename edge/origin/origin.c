@@ -13,6 +13,8 @@
 #include "cache/policy.h"
 #include "http/uri.h"
 #include "key.h"
+#include "key_vary.h"
+#include "origin/ask.h"
 #include "origin/judge.h"
 #include "reply.h"
 
@@ -28,7 +30,7 @@ struct origin {
     struct resolver *resolver;
     struct fetch_pool *pool;
     struct list fills;
-    struct buf request_head, stored_head, key_text, resolved; /* scratch */
+    struct buf request_head, stored_head, key_text, resolved, vary_names; /* scratch */
 };
 
 struct fill {
@@ -40,17 +42,25 @@ struct fill {
     char *target;
     size_t target_size;
     struct hash128 key_hash;
-    bool is_head, is_background;
+    struct ask_fields *viewer_fields; /* that the origin was told; NULL: none */
+    bool is_background;
+    struct judge_request asked;
     uint64_t representation;
     enum content_class content_class;
     enum cause cause;
-    int64_t request_time_ms;
     struct policy policy;
     bool is_kept;
     uint64_t booked_bytes;   /* of what was received, so far in the ledger */
     uint64_t orphaned_bytes; /* received since the last reader left */
 };
 
+/* Reading references in what belongs to a URL of a site. */
+struct reading {
+    struct origin *origin;
+    const struct site *site;
+    struct slice base; /* that URL's target */
+};
+static bool resolve_key(void *user, struct slice reference, struct hash128 *ret_hash);
 static bool read_playlist(struct origin *o, const struct site *site, struct slice target,
                           struct hash128 key_hash, struct slice body, struct hls_playlist *ret_playlist);
 
@@ -69,10 +79,11 @@ int origin_new(const struct origin_options *options, struct origin **ret_origin)
         return -ENOMEM;
     o->options = *options;
     list_init(&o->fills);
-    buf_init(&o->request_head, ORIGIN_BUFFER_MAX);
+    buf_init(&o->request_head, ORIGIN_BUFFER_MAX + options->config->limits.request_body_max_bytes);
     buf_init(&o->stored_head, ORIGIN_BUFFER_MAX);
     buf_init(&o->key_text, KEY_SIZE_MAX);
     buf_init(&o->resolved, KEY_SIZE_MAX);
+    buf_init(&o->vary_names, 2 * KEY_VARY_NAMES_MAX);
     int r = resolver_new(options->loop, &o->resolver);
     if (r == 0)
         r = fetch_pool_new(options->loop, o->resolver, &pool_options, &o->pool);
@@ -88,6 +99,7 @@ static void fill_free(struct fill *f)
 {
     list_remove(&f->node);
     free(f->target);
+    free(f->viewer_fields);
     free(f);
 }
 
@@ -108,89 +120,13 @@ void origin_free(struct origin *o)
     buf_fini(&o->stored_head);
     buf_fini(&o->key_text);
     buf_fini(&o->resolved);
+    buf_fini(&o->vary_names);
     free(o);
 }
 
 const struct fetch_stats *origin_fetch_stats(const struct origin *o)
 {
     return fetch_pool_stats(o->pool);
-}
-
-/* ---- asking ---- */
-
-static void append_line(struct buf *out, const char *name, struct slice value)
-{
-    buf_append_text(out, name);
-    buf_append(out, ": ", 2);
-    buf_append_slice(out, value);
-    buf_append(out, "\r\n", 2);
-}
-
-static void append_range(const struct flight *flight, const struct origin_request *request, struct buf *out)
-{
-    bool is_ranged;
-    uint64_t first, limit;
-    flight_range(flight, &is_ranged, &first, &limit);
-    if (!is_ranged)
-        return;
-    buf_append_text(out, "Range: bytes=");
-    buf_append_u64(out, first);
-    buf_append_char(out, '-');
-    if (limit != FLIGHT_NO_LIMIT)
-        buf_append_u64(out, limit - 1);
-    buf_append(out, "\r\n", 2);
-    if (request->if_range.data)
-        append_line(out, "If-Range", request->if_range);
-}
-
-static void append_conditions(const struct flight *flight, struct buf *out)
-{
-    struct reply_stored stored;
-    const struct store_object *stale = flight_stale(flight);
-    bool is_ranged;
-    uint64_t first, limit;
-    flight_range(flight, &is_ranged, &first, &limit);
-    if (!stale || is_ranged || !reply_parse_stored(stale->head, &stored) || stored.status != 200)
-        return;
-    struct slice etag = reply_stored_get(stored.fields, "etag");
-    struct slice modified = reply_stored_get(stored.fields, "last-modified");
-    if (etag.data)
-        append_line(out, "If-None-Match", etag);
-    if (modified.data)
-        append_line(out, "If-Modified-Since", modified);
-}
-
-/* Who was asked before, then this edge (RFC 8586 section 2). */
-static void append_cdn_loop(struct origin *o, const struct http_head *viewer_head, struct buf *out)
-{
-    buf_append_text(out, "CDN-Loop: ");
-    for (size_t i = 0; i < viewer_head->field_count; i++) {
-        const struct http_field *f = &viewer_head->fields[i];
-        if (!slice_equal_nocase(f->name, SLICE_LITERAL("cdn-loop")) || f->value.size == 0)
-            continue;
-        buf_append_slice(out, f->value);
-        buf_append_text(out, ", ");
-    }
-    buf_printf(out, "shorebreak-%s\r\n", o->options.config->edge);
-}
-
-static bool write_request(struct origin *o, const struct origin_request *request, struct buf *out)
-{
-    const struct config_site *site = request->site->config;
-    buf_clear(out);
-    buf_append_text(out, request->is_head ? "HEAD " : "GET ");
-    buf_append_slice(out, site->origin.path_prefix);
-    buf_append_slice(out, request->target);
-    buf_append_text(out, " HTTP/1.1\r\n");
-    append_line(out, "Host", site->origin_host);
-    /* Bodies are stored as they come and sent to all, so only the form that all understand is asked for. */
-    buf_append_text(out, "Accept: */*\r\nAccept-Encoding: identity\r\n");
-    buf_printf(out, "Via: 1.1 %s\r\n", o->options.config->edge);
-    append_cdn_loop(o, request->viewer_head, out);
-    append_range(request->flight, request, out);
-    append_conditions(request->flight, out);
-    buf_append(out, "\r\n", 2);
-    return !out->failed;
 }
 
 /* ---- judging ---- */
@@ -236,15 +172,99 @@ static void classify(struct fill *f, const struct http_head *head)
     f->content_class = catalog_class(is_known ? &entry : NULL, path, http_head_get(head, "content-type"));
 }
 
-/* The stored head is of a version that the origin has no more: the next request starts afresh. */
-static void forget(struct fill *f)
+/* The URL's own key, in the origin's scratch: the flight's may be a variant's. */
+static struct store_key base_key(struct fill *f)
 {
     struct buf *text = &f->origin->key_text;
     buf_clear(text);
     buf_append_text(text, f->site->config->name);
     buf_append(text, f->target, f->target_size);
-    struct store_key key = {f->key_hash, buf_slice(text)};
+    return (struct store_key){f->key_hash, buf_slice(text)};
+}
+
+/* The stored head is of a version that the origin has no more: the next request starts afresh. */
+static void forget(struct fill *f)
+{
+    struct store_key key = flight_key(f->flight);
     store_remove(f->origin->options.store, &key);
+}
+
+/* ---- variants ---- */
+
+/* The marker under the URL's own key, as it stands or, when the response varies by other fields than before
+ * or for the first time, a new one: whose epoch hides the variants of the old. */
+static bool place_marker(struct fill *f, const struct store_key *key, struct slice names, uint64_t *ret_epoch)
+{
+    struct store *store = f->origin->options.store;
+    struct store_object o;
+    struct store_writer *writer;
+    struct store_meta meta = {.site_id = (uint16_t)f->site->id, .flags = FLIGHT_META_VARIES};
+    struct slice old_names;
+    uint8_t random[HASH_SECRET_SIZE];
+    if (store_lookup(store, key, &o)) {
+        bool is_same = o.meta.flags & FLIGHT_META_VARIES &&
+                       key_marker_read(slice_make(o.body, o.body_size_bytes), ret_epoch, &old_names) &&
+                       slice_equal(old_names, names);
+        store_release(&o);
+        if (is_same)
+            return true;
+    }
+    hash_secret_new(random);
+    memcpy(ret_epoch, random, sizeof(*ret_epoch));
+    struct store_reservation want = {.head_size_max = key->text.size,
+                                     .body_size_bytes = sizeof(*ret_epoch) + names.size};
+    if (!key_marker_write(*ret_epoch, names, &f->origin->resolved) ||
+        store_reserve(store, &want, &writer) < 0)
+        return false;
+    if (!store_writer_is_kept(writer) ||
+        store_write(writer, f->origin->resolved.data, f->origin->resolved.size) < 0) {
+        store_abandon(writer);
+        return false;
+    }
+    return store_seal(writer, key, SLICE_EMPTY, &meta) == 0;
+}
+
+/* Sees to it that the flight has the key that its response belongs under. False: it may not be shared after
+ * all. */
+static bool place_variant(struct fill *f, enum key_vary vary)
+{
+    static const struct http_field none[1];
+    struct origin *o = f->origin;
+    struct store_key key = base_key(f), current = flight_key(f->flight);
+    uint64_t epoch;
+    if (vary == KEY_VARY_FIELDS) {
+        if (!place_marker(f, &key, buf_slice(&o->vary_names), &epoch) ||
+            !key_variant_write(epoch, buf_slice(&o->vary_names),
+                               f->viewer_fields ? f->viewer_fields->fields : none,
+                               f->viewer_fields ? f->viewer_fields->count : 0, f->site->config, &o->key_text))
+            return false;
+        key.text = buf_slice(&o->key_text);
+        key.hash = hash_key(store_hash_secret(o->options.store), key.text);
+    }
+    return slice_equal(key.text, current.text) || flight_move(f->flight, &key);
+}
+
+/* ---- methods that change something ---- */
+
+static void invalidate_named(struct fill *f, struct slice reference)
+{
+    struct reading reading = {f->origin, f->site, slice_make(f->target, f->target_size)};
+    struct store_key key;
+    if (!reference.data || !resolve_key(&reading, reference, &key.hash))
+        return;
+    key.text = buf_slice(&f->origin->key_text);
+    store_remove(f->origin->options.store, &key);
+}
+
+/* RFC 9111 section 4.4: what was asked to change, and what the response names of the same site. */
+static void invalidate(struct fill *f, const struct http_head *head)
+{
+    struct store_key key = base_key(f);
+    if (head->status < 200 || head->status >= 400)
+        return;
+    store_remove(f->origin->options.store, &key);
+    invalidate_named(f, http_head_get(head, "location"));
+    invalidate_named(f, http_head_get(head, "content-location"));
 }
 
 static void on_not_modified(struct fill *f, const struct http_head *head)
@@ -265,7 +285,7 @@ static void on_not_modified(struct fill *f, const struct http_head *head)
         fill_cancel(f, fetch_result_name(FETCH_HEAD_TOO_LARGE), 502);
         return;
     }
-    judge_not_modified(buf_slice(updated), http_head_get(head, "age"), f->request_time_ms, now_ms, &f->policy);
+    judge_not_modified(buf_slice(updated), http_head_get(head, "age"), &f->asked, now_ms, &f->policy);
     if (f->content_class == CLASS_PLAYLIST)
         is_playlist = read_playlist(f->origin, f->site, slice_make(f->target, f->target_size), f->key_hash,
                                     slice_make(stale->body, stale->body_size_bytes), &playlist);
@@ -273,6 +293,7 @@ static void on_not_modified(struct fill *f, const struct http_head *head)
     policy_apply(&f->policy, &content, &f->site->config->freshness, &meta);
     if (f->policy.verdict != STORE_OK) /* from now on; asked again, the origin will send it anew */
         meta.fresh_until_ms = meta.generated_at_ms;
+    f->cause = CAUSE_REVALIDATED;
     book(f);
     flight_revalidate(f->flight, &meta, is_changed ? buf_slice(updated) : (struct slice){NULL, 0});
     f->flight = NULL; /* the exchange comes to its own end, so that its connection is used again */
@@ -289,7 +310,10 @@ static void on_head(struct fetch *fetch, const struct http_head *head)
         return;
     }
     classify(f, head);
-    judge_response(head, f->flight, f->is_head, f->request_time_ms, now_ms, &j);
+    if (f->asked.is_passed)
+        invalidate(f, head);
+    enum key_vary vary = key_vary_of(head, f->site->config, &o->vary_names);
+    judge_response(head, f->flight, &f->asked, vary, now_ms, &j);
     if (j.failure) {
         fill_cancel(f, j.failure, 502);
         return;
@@ -299,6 +323,10 @@ static void on_head(struct fetch *fetch, const struct http_head *head)
         forget(f);
         fill_cancel(f, ORIGIN_CHANGED, 502);
         return;
+    }
+    if (j.is_kept && !place_variant(f, vary)) {
+        j.is_private = true;
+        j.is_kept = false;
     }
     f->policy = j.policy;
     f->is_kept = j.is_kept;
@@ -345,7 +373,7 @@ static bool is_worth_finishing(const struct fill *f, uint64_t total, bool is_pri
 
 static void drop_if_worthless(struct fill *f)
 {
-    struct flight_reader probe = {.flight = f->flight};
+    struct flight_reader probe = {.flight = f->flight, .moves = flight_moves(f->flight)};
     enum flight_state state;
     const struct flight_head *head = flight_head(&probe, &state);
     if (!flight_is_orphaned(f->flight))
@@ -353,7 +381,7 @@ static void drop_if_worthless(struct fill *f)
     if (head && is_worth_finishing(f, flight_total_size(&probe), head->is_private))
         return;
     if (!head && state == FLIGHT_WAIT &&
-        !f->is_head) /* what it will be is not known yet: decide at the head */
+        !f->asked.is_head) /* what it will be is not known yet: decide at the head */
         return;
     fill_drop(f);
 }
@@ -394,12 +422,6 @@ static void on_orphaned(struct flight *flight, void *user)
 
 /* ---- ends ---- */
 
-struct reading {
-    struct origin *origin;
-    const struct site *site;
-    struct slice base; /* the playlist's own target */
-};
-
 static bool resolve_key(void *user, struct slice reference, struct hash128 *ret_hash)
 {
     struct reading *reading = user;
@@ -414,8 +436,8 @@ static bool resolve_key(void *user, struct slice reference, struct hash128 *ret_
     if (uri.authority.data && (!uri_parse_authority(uri.authority, &authority) ||
                                !site_has_host(o->options.sites, reading->site, authority.host)))
         return false; /* another site's, or not ours at all */
-    if (!key_write(slice_of(reading->site->config->name), uri.path, uri.query,
-                   &reading->site->key_rules, &o->key_text, &target))
+    if (!key_write(slice_of(reading->site->config->name), uri.path, uri.query, &reading->site->key_rules,
+                   &o->key_text, &target))
         return false;
     *ret_hash = hash_key(store_hash_secret(o->options.store), buf_slice(&o->key_text));
     return true;
@@ -453,43 +475,68 @@ static void on_done(struct fetch *fetch, enum fetch_result result)
     fill_free(f);
 }
 
+static bool has_field_told(const struct ask_fields *told, const char *name)
+{
+    for (size_t i = 0; told && i < told->count; i++)
+        if (slice_equal_nocase(told->fields[i].name, slice_of(name)))
+            return true;
+    return false;
+}
+
+/* NULL when memory is out. */
+static struct fill *fill_new(struct origin *o, const struct origin_request *request)
+{
+    struct fill *f = calloc(1, sizeof(*f));
+    char *target = malloc(size_max(request->target.size, 1));
+    bool ok = false;
+    struct ask_fields *told = ask_fields_copy(request, &ok);
+    if (!f || !target || !ok) {
+        free(f);
+        free(target);
+        free(told);
+        return NULL;
+    }
+    memcpy(target, request->target.data, request->target.size);
+    *f = (struct fill){
+        .origin = o,
+        .flight = request->flight,
+        .site = request->site,
+        .target = target,
+        .target_size = request->target.size,
+        .key_hash = request->key_hash,
+        .viewer_fields = told,
+        .asked = {.is_head = request->is_head,
+                  .is_passed = request->is_passed,
+                  .has_authorization = has_field_told(told, "authorization"),
+                  .is_no_store = request->is_no_store,
+                  .may_store_set_cookie = request->site->config->store_set_cookie,
+                  .time_ms = loop_wall_ms(o->options.loop)},
+        .is_background = request->is_background,
+        .representation = request->representation,
+        .content_class = request->content_class,
+        .cause = request->cause,
+    };
+    list_push_back(&o->fills, &f->node);
+    return f;
+}
+
 void origin_fill(struct origin *o, const struct origin_request *request)
 {
     static const struct fetch_events events = {on_head, on_body, on_done};
     const struct config_site *site = request->site->config;
-    struct fill *f = calloc(1, sizeof(*f));
-    char *target = malloc(size_max(request->target.size, 1));
-    int r = f && target && write_request(o, request, &o->request_head) ? 0 : -ENOMEM;
-    if (r == 0) {
-        memcpy(target, request->target.data, request->target.size);
-        *f = (struct fill){
-            .origin = o,
-            .flight = request->flight,
-            .site = request->site,
-            .target = target,
-            .target_size = request->target.size,
-            .key_hash = request->key_hash,
-            .is_head = request->is_head,
-            .is_background = request->is_background,
-            .representation = request->representation,
-            .content_class = request->content_class,
-            .cause = request->cause,
-            .request_time_ms = loop_wall_ms(o->options.loop),
-        };
-        list_push_back(&o->fills, &f->node);
+    struct fill *f =
+        ask_write(o->options.config->edge, request, &o->request_head) ? fill_new(o, request) : NULL;
+    if (f) {
         struct fetch_target to = {site->origin.host, site->origin.port,
                                   site->origin.tls ? o->options.tls : NULL};
         struct fetch_timeouts timeouts = {site->origin_timeouts.connect_ms,
                                           site->origin_timeouts.first_byte_ms, site->origin_timeouts.idle_ms};
         flight_set_filler(request->flight, &(struct flight_filler){on_orphaned, on_room, f});
-        r = fetch_start(o->pool, &to, &timeouts, buf_slice(&o->request_head), request->is_head, &events, f,
-                        &f->fetch);
-        if (r == 0)
+        if (fetch_start(o->pool, &to, &timeouts, buf_slice(&o->request_head), request->is_head, &events, f,
+                        &f->fetch) == 0)
             return;
-        list_remove(&f->node);
+        fill_free(f);
     }
-    free(f);
-    free(target);
     flight_set_filler(request->flight, &(struct flight_filler){0});
     flight_fail(request->flight, fetch_result_name(FETCH_NO_MEMORY), fetch_result_status(FETCH_NO_MEMORY));
 }

@@ -35,11 +35,15 @@ const struct fetch_stats *origin_fetch_stats(const struct origin *o);
 struct origin_request {
     struct flight *flight; /* the caller is its leader; its filler's hold passes to the origin */
     const struct site *site;
-    struct slice target; /* path and query for the origin; copied */
-    struct hash128 key_hash;
-    const struct http_head *viewer_head; /* of the request that led: what it says of CDN-Loop is passed on */
+    struct slice target;                 /* path and query for the origin; copied */
+    struct hash128 key_hash;             /* of the URL's own key: the flight's may be a variant's */
+    const struct http_head *viewer_head; /* of the request that led: what it says of CDN-Loop is passed on,
+                                            and what the site forwards */
     bool is_head;                        /* ask with HEAD: only for a private flight */
-    bool is_background;                  /* started without a reader, on purpose */
+    bool is_passed;          /* ask with the viewer's method and body: only for a private flight */
+    struct slice body;       /* then */
+    bool is_no_store;        /* the viewer has asked for that */
+    bool is_background;      /* started without a reader, on purpose */
     struct slice if_range;   /* validator of the representation that slices must belong to; data NULL: none */
     uint64_t representation; /* of the same; 0: none */
     enum content_class content_class;

@@ -58,6 +58,11 @@ static inline bool http_cache_control_has(const struct cache_control *cc,
  */
 void http_cache_control_add(struct cache_control *cc, struct slice line);
 
+/* Adds a line of a targeted field such as CDN-Cache-Control (RFC 9213). False when it is no dictionary of
+ * structured fields (RFC 8941): the whole field is then as good as absent. Upper case in names is let pass,
+ * as Cache-Control lets it. */
+bool http_targeted_cache_control_add(struct cache_control *cc, struct slice line);
+
 /* A response as received, and what of its request matters. To obey a targeted field (RFC 9213) put that one
  * in cache_control and leave expires and pragma absent. */
 struct freshness_input {
@@ -111,6 +116,12 @@ bool freshness_must_validate(const struct freshness_input *in);
  * the response does not say. `directive` is CC_STALE_WHILE_REVALIDATE or CC_STALE_IF_ERROR. s-maxage forbids
  * staleness only where the same response does not allow it by name. */
 int64_t freshness_stale_ms(const struct freshness_input *in, enum cache_control_directive directive);
+
+/* Whether a stored response of that age, fresh for `left_ms` more (negative: stale for so long), will do for
+ * a request with these directives (section 5.2.1): no-cache, max-age, min-fresh, max-stale. may_be_stale:
+ * nothing forbids that it is used stale (section 4.2.4). */
+bool freshness_satisfies(const struct cache_control *request, int64_t age_ms, int64_t left_ms,
+                         bool may_be_stale);
 
 /* corrected_initial_age and current_age of section 4.2.3; never negative. Age on the wire is whole seconds of
  * it. */

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Two kinds of requests. One that fills the cache asks for what can be kept and shared: the whole or whole
+ * slices, in the one form that all understand, with the edge's own conditions, and of the viewer's fields
+ * only those that the site forwards. One that is passed through (a method that no cache answers) says what
+ * the viewer said, but for what belongs to one connection.
+ */
+#include "origin/ask.h"
+
+#include <stdlib.h>
+
+#include "key_vary.h"
+#include "reply.h"
+
+static void append_field(struct buf *out, struct slice name, struct slice value)
+{
+    buf_append_slice(out, name);
+    buf_append(out, ": ", 2);
+    buf_append_slice(out, value);
+    buf_append(out, "\r\n", 2);
+}
+
+static void append_line(struct buf *out, const char *name, struct slice value)
+{
+    append_field(out, slice_of(name), value);
+}
+
+static void append_range(const struct flight *flight, const struct origin_request *request, struct buf *out)
+{
+    bool is_ranged;
+    uint64_t first, limit;
+    flight_range(flight, &is_ranged, &first, &limit);
+    if (!is_ranged)
+        return;
+    buf_append_text(out, "Range: bytes=");
+    buf_append_u64(out, first);
+    buf_append_char(out, '-');
+    if (limit != FLIGHT_NO_LIMIT)
+        buf_append_u64(out, limit - 1);
+    buf_append(out, "\r\n", 2);
+    if (request->if_range.data)
+        append_line(out, "If-Range", request->if_range);
+}
+
+static void append_conditions(const struct flight *flight, struct buf *out)
+{
+    struct reply_stored stored;
+    const struct store_object *stale = flight_stale(flight);
+    bool is_ranged;
+    uint64_t first, limit;
+    flight_range(flight, &is_ranged, &first, &limit);
+    if (!stale || is_ranged || !reply_parse_stored(stale->head, &stored) || stored.status != 200)
+        return;
+    struct slice etag = reply_stored_get(stored.fields, "etag");
+    struct slice modified = reply_stored_get(stored.fields, "last-modified");
+    if (etag.data)
+        append_line(out, "If-None-Match", etag);
+    if (modified.data)
+        append_line(out, "If-Modified-Since", modified);
+}
+
+/* A list that each on the way adds itself to: what the viewer's request says of it, then `own`. */
+static void append_way(const char *name, const struct http_head *viewer_head, const char *own,
+                       const char *edge_name, struct buf *out)
+{
+    buf_append_text(out, name);
+    buf_append(out, ": ", 2);
+    for (size_t i = 0; i < viewer_head->field_count; i++) {
+        const struct http_field *f = &viewer_head->fields[i];
+        if (!slice_equal_nocase(f->name, slice_of(name)) || f->value.size == 0)
+            continue;
+        buf_append_slice(out, f->value);
+        buf_append_text(out, ", ");
+    }
+    buf_append_text(out, own);
+    buf_append_text(out, edge_name);
+    buf_append(out, "\r\n", 2);
+}
+
+/* Of a request that is passed through. */
+static bool is_rewritten(struct slice name)
+{
+    static const char *const names[] = {"host",     "content-length", "expect", "range",
+                                        "if-range", "cdn-loop",       "via"};
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++)
+        if (slice_equal_nocase(name, slice_of(names[i])))
+            return true;
+    return false;
+}
+
+static bool is_told(const struct origin_request *request, struct slice name)
+{
+    bool may_be = request->is_passed ? !is_rewritten(name) : key_forwards(request->site->config, name);
+    return may_be && !http_head_is_hop_by_hop(request->viewer_head, name);
+}
+
+static void append_viewer_fields(const struct origin_request *request, struct buf *out)
+{
+    const struct http_head *head = request->viewer_head;
+    bool has_accept = false;
+    for (size_t i = 0; i < head->field_count; i++) {
+        const struct http_field *f = &head->fields[i];
+        if (!is_told(request, f->name))
+            continue;
+        append_field(out, f->name, f->value);
+        has_accept = has_accept || slice_equal_nocase(f->name, SLICE_LITERAL("accept"));
+    }
+    if (!has_accept && !request->is_passed)
+        buf_append_text(out, "Accept: */*\r\n");
+}
+
+bool ask_write(const char *edge_name, const struct origin_request *request, struct buf *out)
+{
+    const struct config_site *site = request->site->config;
+    buf_clear(out);
+    if (request->is_passed)
+        buf_append_slice(out, request->viewer_head->method_text);
+    else
+        buf_append_text(out, request->is_head ? "HEAD" : "GET");
+    buf_append_char(out, ' ');
+    buf_append_slice(out, site->origin.path_prefix);
+    buf_append_slice(out, request->target);
+    buf_append_text(out, " HTTP/1.1\r\n");
+    append_line(out, "Host", site->origin_host);
+    append_way("Via", request->viewer_head, "1.1 ", edge_name, out);
+    append_way("CDN-Loop", request->viewer_head, "shorebreak-", edge_name, out);
+    if (request->is_passed || site->forward_header_count)
+        append_viewer_fields(request, out);
+    else
+        buf_append_text(out, "Accept: */*\r\n");
+    if (request->is_passed) {
+        buf_printf(out, "Content-Length: %zu\r\n\r\n", request->body.size);
+        buf_append_slice(out, request->body);
+        return !out->failed;
+    }
+    /* Bodies are stored as they come and sent to all, so only the form that all understand is asked for. */
+    buf_append_text(out, "Accept-Encoding: identity\r\n");
+    append_range(request->flight, request, out);
+    append_conditions(request->flight, out);
+    buf_append(out, "\r\n", 2);
+    return !out->failed;
+}
+
+struct ask_fields *ask_fields_copy(const struct origin_request *request, bool *ret_ok)
+{
+    const struct http_head *head = request->viewer_head;
+    size_t count = 0, size = 0;
+    *ret_ok = true;
+    if (request->is_passed || request->site->config->forward_header_count == 0)
+        return NULL;
+    for (size_t i = 0; i < head->field_count; i++) {
+        if (!is_told(request, head->fields[i].name))
+            continue;
+        count++;
+        size += head->fields[i].name.size + head->fields[i].value.size;
+    }
+    struct ask_fields *copy = malloc(sizeof(*copy) + count * sizeof(copy->fields[0]) + size);
+    *ret_ok = copy != NULL;
+    if (!copy)
+        return NULL;
+    char *text = (char *)&copy->fields[count];
+    copy->count = 0;
+    for (size_t i = 0; i < head->field_count; i++) {
+        const struct http_field *f = &head->fields[i];
+        if (!is_told(request, f->name))
+            continue;
+        memcpy(text, f->name.data, f->name.size);
+        memcpy(text + f->name.size, f->value.data, f->value.size);
+        copy->fields[copy->count++] = (struct http_field){slice_make(text, f->name.size),
+                                                          slice_make(text + f->name.size, f->value.size)};
+        text += f->name.size + f->value.size;
+    }
+    return copy;
+}
