@@ -181,16 +181,16 @@ static enum http_parse check_version(struct http_parser *p)
     return HTTP_PARSE_DONE;
 }
 
-/* Visible ASCII, and a form that a request may have (RFC 9112 section 3.2). CONNECT is not for us. */
-static bool check_target(const struct http_head *head)
+/* CONNECT is not for us. */
+bool http_parser_is_target(enum http_method method, struct slice target)
 {
-    struct slice target = head->target;
-
+    if (target.size == 0)
+        return false;
     for (size_t i = 0; i < target.size; i++)
         if (target.data[i] <= ' ' || target.data[i] >= 0x7f || target.data[i] == '#')
             return false;
     if (target.data[0] == '*')
-        return target.size == 1 && head->method == HTTP_OPTIONS;
+        return target.size == 1 && method == HTTP_OPTIONS;
     return target.data[0] == '/' || memmem(target.data, target.size, "://", 3) != NULL;
 }
 
@@ -203,17 +203,16 @@ static enum http_parse check_request_line(struct http_parser *p)
 
     head->method = method_number(machine_of(p)->method);
     head->method_text = slice_make(p->start, name_size);
-    if (machine_of(p)->method == HTTP_CONNECT || head->target.size == 0)
+    if (machine_of(p)->method == HTTP_CONNECT)
         return HTTP_PARSE_BAD;
     if (head->target.data != p->start + name_size + 1)
         return HTTP_PARSE_BAD;
     if (p->version.data && head->target.data + head->target.size + sizeof(" HTTP/") - 1 != p->version.data)
         return HTTP_PARSE_BAD;
-    return check_target(head) ? check_version(p) : HTTP_PARSE_BAD;
+    return http_parser_is_target(head->method, head->target) ? check_version(p) : HTTP_PARSE_BAD;
 }
 
-/* Characters of uri-host [ ":" port ] (RFC 3986 section 3.2.2), not empty. */
-static bool check_host(struct slice value)
+bool http_parser_is_host(struct slice value)
 {
     static const char punctuation[] = "-._~%!$&'()*+,;=:[]";
 
@@ -243,7 +242,7 @@ static bool check_fields(struct http_parser *p)
 
         switch (field->name.size) { /* the length tells nearly all others apart */
         case sizeof("Host") - 1:
-            if (name_is(field, "Host") && (hosts++ > 0 || !check_host(field->value)))
+            if (name_is(field, "Host") && (hosts++ > 0 || !http_parser_is_host(field->value)))
                 return p->kind == HTTP_PARSER_RESPONSE;
             break;
         case sizeof("Content-Length") - 1:

@@ -70,6 +70,11 @@ enum http_framing http_parser_begin_body(struct http_parser *p, bool is_head_req
 enum http_parse http_parser_body(struct http_parser *p, const char *data, size_t size, http_body_fn *on_body,
                                  void *user, size_t *ret_used);
 
+/* What a request may ask for in any version: visible ASCII, in a form that suits the method (RFC 9112 section
+ * 3.2); the characters of uri-host [ ":" port ] (RFC 3986 section 3.2.2), not empty. */
+bool http_parser_is_target(enum http_method method, struct slice target);
+bool http_parser_is_host(struct slice value);
+
 /* The connection ended here: is the message whole? */
 bool http_parser_ends_well(const struct http_parser *p);
 

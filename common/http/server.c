@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Connections of an HTTP/1 server: accepting, reading and refusing requests, deadlines, draining. Responses
- * go out in server_response.c; the states stand in server_connection.h.
+ * Connections: accepting, reading and refusing HTTP/1 requests, deadlines, draining. Responses go out in
+ * server_response.c; the states stand in server_connection.h; what turns out to be HTTP/2 is handed on to
+ * h2_connection.c.
  *
  * While a response runs, what the client sends goes into the inbox until that is full, and then stays in the
  * socket: it is read on only so that a client that went away is noticed.
@@ -13,11 +14,12 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "h2_connection.h"
+#include "h2_guard.h"
 #include "server_connection.h"
 
 #define REQUESTS_PER_TURN  32
 #define BODY_ROOM_MIN      512 /* behind the head, for its body's pieces */
-#define LINGER_MS          2000
 #define LINGER_SIZE_MAX    ((size_t)256 << 10)
 #define SPARE_INBOXES_MAX  256
 #define SPARE_OUTBOXES_MAX 256
@@ -36,9 +38,14 @@ const char *http_refusal_name(enum http_refusal refusal)
     return refusals[refusal].name;
 }
 
+unsigned server_refusal_status(enum http_refusal refusal)
+{
+    return refusals[refusal].status;
+}
+
 /* --- Spare memory. --- */
 
-static struct inbox *inbox_take(struct http_server *s)
+struct inbox *server_inbox_take(struct http_server *s)
 {
     struct inbox *in = s->spare_inboxes;
 
@@ -55,7 +62,7 @@ static struct inbox *inbox_take(struct http_server *s)
     return in;
 }
 
-static void inbox_give(struct http_server *s, struct inbox *in)
+void server_inbox_give(struct http_server *s, struct inbox *in)
 {
     if (!in)
         return;
@@ -129,7 +136,7 @@ void server_connection_close(struct connection *c, bool reset)
         stream_reset(c->stream);
     else
         stream_close(c->stream);
-    inbox_give(s, c->inbox);
+    server_inbox_give(s, c->inbox);
     buf_fini(&c->body);
     server_outbox_give(s, c->outbox);
     counter_add(&s->stats.connections_closed, 1);
@@ -146,18 +153,18 @@ void server_connection_gone(struct connection *c, const char *reason)
 
 /* Nothing more is to be said: what the client still sends is read for a while, as closing with bytes unread
  * would reset the connection and could cost the client our last response. */
-static void linger(struct connection *c)
+void server_connection_linger(struct connection *c)
 {
     if (c->peer_ended || stream_shutdown(c->stream) < 0) {
         server_connection_close(c, false);
         return;
     }
     c->state = CONNECTION_LINGER;
-    inbox_give(c->server, c->inbox);
+    server_inbox_give(c->server, c->inbox);
     c->inbox = NULL;
     if (c->reading_off)
         stream_want_read(c->stream, true);
-    timer_start(c->server->loop, &c->deadline, LINGER_MS);
+    timer_start(c->server->loop, &c->deadline, SERVER_LINGER_MS);
 }
 
 static void drain_lingering(struct connection *c)
@@ -174,20 +181,20 @@ static void drain_lingering(struct connection *c)
 
 /* --- Refusing. --- */
 
-static void count_refusal(struct connection *c, enum http_refusal refusal, unsigned status)
+void server_connection_refused(struct connection *c, enum http_refusal refusal, unsigned status,
+                               uint64_t sent_bytes)
 {
     struct http_server *s = c->server;
 
     counter_add(&s->stats.refusals[refusal], 1);
     if (s->options.on_refused)
-        s->options.on_refused(refusal, &c->x.peer, status, c->sent_bytes, s->options.user);
+        s->options.on_refused(refusal, &c->x.peer, status, sent_bytes, s->options.user);
 }
 
 /* Without a response. */
 static void drop(struct connection *c, enum http_refusal refusal)
 {
-    c->sent_bytes = 0;
-    count_refusal(c, refusal, 0);
+    server_connection_refused(c, refusal, 0, 0);
     server_connection_close(c, false);
 }
 
@@ -204,7 +211,7 @@ static void refuse(struct connection *c, enum http_refusal refusal)
         server_connection_close(c, true);
         return;
     }
-    count_refusal(c, refusal, refusals[refusal].status);
+    server_connection_refused(c, refusal, refusals[refusal].status, c->sent_bytes);
     server_response_end(c);
 }
 
@@ -229,7 +236,7 @@ static void become_idle(struct connection *c)
         server_connection_close(c, false);
         return;
     }
-    inbox_give(c->server, c->inbox);
+    server_inbox_give(c->server, c->inbox);
     c->inbox = NULL;
     read_again(c);
     if (c->state == CONNECTION_IDLE)
@@ -244,7 +251,7 @@ void server_connection_next(struct connection *c)
     if (c->body.data)
         buf_fini(&c->body);
     if (!c->keep_alive) {
-        linger(c);
+        server_connection_linger(c);
         return;
     }
     c->state = CONNECTION_IDLE;
@@ -265,7 +272,7 @@ static bool receive(struct connection *c)
     ssize_t size;
 
     if (!in)
-        in = c->inbox = inbox_take(c->server);
+        in = c->inbox = server_inbox_take(c->server);
     if (!in) {
         server_connection_close(c, true);
         return false;
@@ -457,6 +464,31 @@ static void serve_requests(struct connection *c)
 
 /* --- What the stream, the timer and the loop call. --- */
 
+static void become_http2(struct connection *c)
+{
+    struct inbox *in = c->inbox;
+
+    if (h2_connection_new(c, &c->h2) < 0) {
+        server_connection_close(c, true);
+        return;
+    }
+    c->state = CONNECTION_HTTP2;
+    c->inbox = NULL;
+    h2_connection_receive(c->h2, in ? in->data : NULL, in ? in->filled : 0);
+    server_inbox_give(c->server, in);
+}
+
+/* A plain connection tells by its first bytes (RFC 9113 section 3.3). True: it is HTTP/2, or may still be. */
+static bool begins_http2(struct connection *c)
+{
+    size_t size = size_min(c->inbox->filled, H2_PREFACE_SIZE);
+
+    c->may_be_h2 = memcmp(c->inbox->data, H2_PREFACE, size) == 0 && !c->peer_ended;
+    if (c->may_be_h2 && size == H2_PREFACE_SIZE)
+        become_http2(c);
+    return c->may_be_h2;
+}
+
 static void on_open(void *user, int status)
 {
     struct connection *c = user;
@@ -464,12 +496,15 @@ static void on_open(void *user, int status)
 
     if (status < 0) {
         drop(c, HTTP_REFUSAL_HANDSHAKE_FAILED);
-    } else {
-        c->state = CONNECTION_HEAD;
-        stream_local(c->stream, &c->x.local);
-        c->x.server_name = stream_server_name(c->stream);
-        timer_start(s->loop, &c->deadline, s->options.header_timeout_ms);
+        return;
     }
+    c->state = CONNECTION_HEAD;
+    stream_local(c->stream, &c->x.local);
+    c->x.server_name = stream_server_name(c->stream);
+    timer_start(s->loop, &c->deadline, s->options.header_timeout_ms);
+    c->may_be_h2 = !c->x.is_tls;
+    if (stream_is_http2(c->stream))
+        become_http2(c);
 }
 
 static void on_readable(void *user)
@@ -478,7 +513,10 @@ static void on_readable(void *user)
 
     if (c->state == CONNECTION_LINGER)
         drain_lingering(c);
-    else if (receive(c) && (c->state == CONNECTION_IDLE || c->state == CONNECTION_HEAD))
+    else if (c->state == CONNECTION_HTTP2)
+        h2_connection_on_readable(c->h2);
+    else if (receive(c) && !(c->may_be_h2 && begins_http2(c)) &&
+             (c->state == CONNECTION_IDLE || c->state == CONNECTION_HEAD))
         serve_requests(c);
     else if (c->state == CONNECTION_BODY && unread_size(c) + c->peer_ended > 0 && collect_body(c))
         serve(c);
@@ -488,7 +526,10 @@ static void on_writable(void *user)
 {
     struct connection *c = user;
 
-    server_response_on_writable(c);
+    if (c->state == CONNECTION_HTTP2)
+        h2_connection_on_writable(c->h2);
+    else
+        server_response_on_writable(c);
 }
 
 static void on_later(struct later *later)
@@ -496,7 +537,10 @@ static void on_later(struct later *later)
     struct connection *c = container_of(later, struct connection, later);
 
     if (c->state == CONNECTION_CLOSED) {
+        h2_connection_free(c->h2);
         free(c); /* nothing else of it, nor of the server, is touched */
+    } else if (c->state == CONNECTION_HTTP2) {
+        h2_connection_on_later(c->h2);
     } else if (c->state == CONNECTION_EXCHANGE && c->broken) {
         server_connection_gone(c, c->broken);
     } else if (c->state == CONNECTION_EXCHANGE && c->awaits_writable && !c->blocked) {
@@ -529,6 +573,7 @@ static void on_deadline(struct timer *t)
         counter_add(&c->server->stats.refusals[HTTP_REFUSAL_SEND_TIMEOUT], 1);
         server_connection_close(c, true);
         break;
+    case CONNECTION_HTTP2: h2_connection_on_deadline(c->h2); break;
     case CONNECTION_LINGER: server_connection_close(c, false); break;
     case CONNECTION_CLOSED: UNREACHABLE();
     }
@@ -645,10 +690,13 @@ void http_server_free(struct http_server *s)
     LIST_FOR_EACH_SAFE (c, following, &s->connections, node) {
         if (c->state == CONNECTION_EXCHANGE)
             server_connection_gone(c, "server_stopped");
+        if (c->state == CONNECTION_HTTP2)
+            h2_connection_gone(c->h2, "server_stopped");
         server_connection_close(c, true);
     }
     later_stop(&s->drained);
     free_spares(s);
+    h2_shared_free(s->h2);
     free(s);
 }
 

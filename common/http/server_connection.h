@@ -37,6 +37,7 @@ struct outbox {
 };
 
 #define OUTBOX_SPARE_CAPACITY ((size_t)4096)
+#define SERVER_LINGER_MS      2000
 #define OUTBOX_FRAMING_ROOM   ((size_t)64) /* for chunk framing behind a head */
 
 enum connection_state {
@@ -46,6 +47,7 @@ enum connection_state {
     CONNECTION_EXCHANGE, /* the handler's */
     CONNECTION_FLUSH,    /* the exchange is over, some of the outbox is unsent */
     CONNECTION_IDLE,     /* between requests */
+    CONNECTION_HTTP2,    /* h2_connection.c's */
     CONNECTION_LINGER,   /* all is sent; what still arrives is thrown away */
     CONNECTION_CLOSED,   /* until the end of the turn, as its functions may be on the stack */
 };
@@ -67,6 +69,8 @@ struct connection {
     struct buf body; /* of the request, at most options.body_size_max */
     struct inbox *inbox;
     struct outbox *outbox;
+    struct h2_connection *h2; /* NULL: HTTP/1 */
+    bool may_be_h2;           /* nothing of a plain connection's first bytes has been read as HTTP/1 */
 
     /* The response. */
     bool responded, no_body, keep_alive, paced;
@@ -88,6 +92,7 @@ struct http_server {
     struct inbox *spare_inboxes;
     struct outbox *spare_outboxes;
     size_t spare_inbox_count, spare_outbox_count;
+    struct h2_shared *h2; /* NULL before the first HTTP/2 connection */
     bool draining;
     struct later drained;
     void (*on_drained)(void *user);
@@ -109,6 +114,8 @@ void server_response_end(struct connection *c);
 /* The socket takes bytes again. */
 void server_response_on_writable(struct connection *c);
 
+struct inbox *server_inbox_take(struct http_server *s);                    /* NULL when memory is out */
+void server_inbox_give(struct http_server *s, struct inbox *in);           /* NULL is fine */
 struct outbox *server_outbox_take(struct http_server *s, size_t capacity); /* NULL when memory is out */
 void server_outbox_give(struct http_server *s, struct outbox *o);          /* NULL is fine */
 
@@ -118,5 +125,13 @@ void server_connection_next(struct connection *c);
 /* Tells the handler, resets the connection. */
 void server_connection_gone(struct connection *c, const char *reason);
 void server_connection_close(struct connection *c, bool reset);
+
+/* Nothing more will be said: waits a while for the client's end, then closes. */
+void server_connection_linger(struct connection *c);
+
+/* Counts it and tells the owner. `status`: of the response, 0 for none. */
+void server_connection_refused(struct connection *c, enum http_refusal refusal, unsigned status,
+                               uint64_t sent_bytes);
+unsigned server_refusal_status(enum http_refusal refusal);
 
 #endif

@@ -31,6 +31,7 @@
 #include "tls_session.h"
 
 #define SEND_MAX      ((size_t)1 << 20)  /* in one call: a fast viewer must not hold up the others */
+#define ROOM_PLAIN    ((size_t)64 << 10) /* what stream_room says of a plain socket, which cannot be asked */
 #define SENDFILE_MIN  ((size_t)16 << 10) /* below it, copying is cheaper than pinning pages */
 #define LINGER_MAX_MS 15000              /* how long closed TLS streams may take for their last records */
 
@@ -557,6 +558,18 @@ ssize_t stream_send_span(struct stream *s, const struct span *span, bool more)
                  span->size);
 }
 
+size_t stream_room(struct stream *s)
+{
+    if (s->error || !s->tls)
+        return ROOM_PLAIN; /* a write will tell */
+    if (has_unsent(s)) {
+        s->want_write = true;
+        settle(s);
+        return 0;
+    }
+    return tls_session_room(s->tls);
+}
+
 int stream_shutdown(struct stream *s)
 {
     int status;
@@ -617,4 +630,9 @@ bool stream_is_tls(const struct stream *s)
 const char *stream_server_name(const struct stream *s)
 {
     return s->tls ? tls_session_server_name(s->tls) : "";
+}
+
+bool stream_is_http2(const struct stream *s)
+{
+    return s->tls && tls_session_is_http2(s->tls);
 }

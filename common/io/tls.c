@@ -46,8 +46,9 @@ struct tls_client {
     bool verify;
 };
 
-static const unsigned char alpn_protocols[] = "\x08http/1.1"; /* its size counts a terminator */
-#define ALPN_SIZE (sizeof(alpn_protocols) - 1)
+/* In the order of our choice. Their sizes count a terminator. */
+static const unsigned char server_protocols[] = "\x02h2\x08http/1.1";
+static const unsigned char client_protocols[] = "\x08http/1.1";
 
 /* The oldest error in this thread's queue is the cause; what follows only tells who passed it on. */
 static const char *take_reason(void)
@@ -109,8 +110,8 @@ static int choose_protocol(SSL *ssl, const unsigned char **ret_name, unsigned ch
     unsigned char *name;
 
     (void)ssl, (void)unused;
-    if (SSL_select_next_proto(&name, ret_size, alpn_protocols, ALPN_SIZE, offered, offered_size) !=
-        OPENSSL_NPN_NEGOTIATED)
+    if (SSL_select_next_proto(&name, ret_size, server_protocols, sizeof(server_protocols) - 1, offered,
+                              offered_size) != OPENSSL_NPN_NEGOTIATED)
         return SSL_TLSEXT_ERR_NOACK; /* go on without: who offers only others may still speak HTTP/1.1 */
     *ret_name = name;
     return SSL_TLSEXT_ERR_OK;
@@ -260,7 +261,7 @@ int tls_client_new(const char *ca_path, bool verify, struct buf *error, struct t
     }
     SSL_CTX_set_verify(t->context, verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
     SSL_CTX_set_default_read_buffer_len(t->context, CLIENT_READ_SIZE);
-    SSL_CTX_set_alpn_protos(t->context, alpn_protocols, ALPN_SIZE);
+    SSL_CTX_set_alpn_protos(t->context, client_protocols, sizeof(client_protocols) - 1);
     status = verify ? load_authorities(t->context, ca_path, error) : 0;
     if (status < 0) {
         tls_client_free(t);

@@ -168,6 +168,11 @@ static int keep_unsent(struct tls_session *t, const char *data, size_t size)
     return 0;
 }
 
+size_t tls_session_room(const struct tls_session *t)
+{
+    return t->gather_max;
+}
+
 bool tls_session_has_unsent(const struct tls_session *t)
 {
     return t->unsent;
@@ -459,6 +464,15 @@ const char *tls_session_server_name(const struct tls_session *t)
     const char *name = SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name);
 
     return name ? name : "";
+}
+
+bool tls_session_is_http2(const struct tls_session *t)
+{
+    const unsigned char *protocol;
+    unsigned size;
+
+    SSL_get0_alpn_selected(t->ssl, &protocol, &size);
+    return size == 2 && memcmp(protocol, "h2", 2) == 0;
 }
 
 int tls_session_fd(const struct tls_session *t)

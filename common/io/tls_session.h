@@ -33,11 +33,15 @@ bool tls_session_has_input(const struct tls_session *t);
 ssize_t tls_session_writev(struct tls_session *t, const struct iovec *parts, int count, bool more);
 ssize_t tls_session_send_span(struct tls_session *t, const struct span *span, bool more);
 
+/* Plain bytes that one write encrypts, when nothing is unsent. */
+size_t tls_session_room(const struct tls_session *t);
+
 bool tls_session_has_unsent(const struct tls_session *t);
 int tls_session_flush(struct tls_session *t); /* 0: all is sent; -EAGAIN: not all; else broken */
 int tls_session_end(struct tls_session *t);   /* close_notify; as tls_session_flush */
 
 const char *tls_session_server_name(const struct tls_session *t);
+bool tls_session_is_http2(const struct tls_session *t); /* ALPN agreed on "h2" */
 int tls_session_fd(const struct tls_session *t);
 
 #endif

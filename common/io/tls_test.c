@@ -294,7 +294,9 @@ static void test_protocol_by_alpn(void **state)
     static const struct {
         const char *offered, *agreed;
     } cases[] = {
-        {NULL, ""}, {"\x08http/1.1", "http/1.1"}, {"\x02h2\x08http/1.1", "http/1.1"}, {"\x02h2", ""}};
+        {NULL, ""},      {"\x08http/1.1", "http/1.1"}, {"\x08http/1.1\x02h2", "h2"}, {"\x02h2", "h2"},
+        {"\x03h2c", ""},
+    };
     struct world *w = *state;
 
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
@@ -303,6 +305,7 @@ static void test_protocol_by_alpn(void **state)
         run_visitor(w, &v);
         assert_true(v.connected && v.echoed);
         assert_string_equal(v.protocol, cases[i].agreed);
+        assert_int_equal(stream_is_http2(w->accepted.stream), strcmp(cases[i].agreed, "h2") == 0);
         SSL_SESSION_free(v.session);
     }
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One request and its response, as a server's code sees it, whatever the version of HTTP. HTTP/1 is behind it
- * today (http/server.h); HTTP/2 comes in behind the same functions.
+ * One request and its response, as a server's code sees it, whatever the version of HTTP: HTTP/1 and HTTP/2
+ * are behind it (http/server.h).
  *
  *   on_request(x) -> exchange_respond -> exchange_send ... -> exchange_finish
  *                                   \-> exchange_abort      (also legal before exchange_respond)

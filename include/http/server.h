@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Serves HTTP on accepted sockets of one loop: parses requests strictly (what RFC 9112 calls ambiguous is
+ * Serves HTTP/1 and HTTP/2 on accepted sockets of one loop (HTTP/2 where TLS agreed on it, and on plain ones
+ * that begin with its preface): parses requests strictly (what RFC 9112 calls ambiguous is
  * refused with 400 and a closed connection), keeps connections alive, answers pipelined requests in order,
  * and has a deadline for every wait. What a request means is the handler's business. A request's body, where
  * the options allow one, is handed over whole: bounded, and small enough to be sent on in one piece.
@@ -24,7 +25,20 @@
     R(SEND_TIMEOUT, "send_timeout", 0)                          \
     R(HANDSHAKE_FAILED, "tls_handshake_failed", 0)              \
     R(HANDSHAKE_TIMEOUT, "tls_handshake_timeout", 0)            \
-    R(TOO_MANY_CONNECTIONS, "too_many_connections", 0)
+    R(TOO_MANY_CONNECTIONS, "too_many_connections", 0)          \
+    R(H2_PROTOCOL_ERROR, "h2_protocol_error", 0)                \
+    R(H2_RAPID_RESET, "h2_rapid_reset", 0)                      \
+    R(H2_MADE_RESET, "h2_made_reset", 0)                        \
+    R(H2_CONTINUATION_FLOOD, "h2_continuation_flood", 0)        \
+    R(H2_HEADER_FLOOD, "h2_header_flood", 0)                    \
+    R(H2_SETTINGS_FLOOD, "h2_settings_flood", 0)                \
+    R(H2_PING_FLOOD, "h2_ping_flood", 0)                        \
+    R(H2_PRIORITY_FLOOD, "h2_priority_flood", 0)                \
+    R(H2_EMPTY_FRAME_FLOOD, "h2_empty_frame_flood", 0)          \
+    R(H2_WINDOW_UPDATE_FLOOD, "h2_window_update_flood", 0)      \
+    R(H2_DATA_FLOOD, "h2_data_flood", 0)                        \
+    R(H2_CONTROL_FLOOD, "h2_control_flood", 0)                  \
+    R(H2_WINDOW_STALL, "h2_window_stall", 0)
 
 enum http_refusal {
 #define R(name, word, status) HTTP_REFUSAL_##name,

@@ -65,6 +65,10 @@ void stream_want_read(struct stream *s, bool want); /* true at first */
  * more follows at once, so a packet need not go out yet. */
 ssize_t stream_writev(struct stream *s, const struct iovec *parts, int count, bool more);
 
+/* About how much one write takes whole now: for those who cannot take back what they have begun. 0: nothing
+ * at all, and on_writable will come. */
+size_t stream_room(struct stream *s);
+
 /* Sends from the file without copying where it can (sendfile), from the map where it must (TLS). Takes a
  * bounded part at once, so that a fast peer does not hold up the others: go on until -EAGAIN, or wait for
  * on_writable. -EIO: the file ended before the span did. */
@@ -80,6 +84,7 @@ void stream_peer(const struct stream *s, struct addr *ret_addr);
 void stream_local(const struct stream *s, struct addr *ret_addr);
 bool stream_is_tls(const struct stream *s);
 const char *stream_server_name(const struct stream *s); /* the SNI a client sent, "" for none */
+bool stream_is_http2(const struct stream *s);           /* ALPN agreed on "h2" */
 
 /* A listening socket with SO_REUSEPORT: each worker has its own, and the kernel spreads connections. */
 struct listener;
