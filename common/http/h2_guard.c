@@ -91,9 +91,12 @@ static bool extend_block(struct h2_guard *g, unsigned flags, size_t size, enum h
 {
     g->in_block = !(flags & FLAG_END_HEADERS);
     g->block_size += size;
-    if (g->continuations <= H2_CONTINUATIONS_MAX && g->block_size <= H2_HEADER_BLOCK_MAX)
+    if (g->continuations > H2_CONTINUATIONS_MAX)
+        *ret_refusal = HTTP_REFUSAL_H2_CONTINUATION_FLOOD;
+    else if (g->block_size > H2_HEADER_BLOCK_MAX)
+        *ret_refusal = HTTP_REFUSAL_H2_HEADER_FLOOD;
+    else
         return true;
-    *ret_refusal = HTTP_REFUSAL_H2_CONTINUATION_FLOOD;
     return false;
 }
 
