@@ -29,7 +29,7 @@
 #include "reply.h"
 
 #define FREE_REQUESTS_MAX 256
-#define SEND_BUDGET_BYTES (2u << 20) /* a turn of the loop for one request, so that others get theirs */
+#define SEND_BUDGET_BYTES (4u << 20) /* a turn of the loop for one request, so that others get theirs */
 #define CDN_LOOP_SIZE_MAX 1024       /* passed on to the origin */
 #define RETRIES_MAX       2          /* a flight released or changed under us: ask for ourselves this often */
 

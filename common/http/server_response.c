@@ -14,7 +14,7 @@
 #include "server_connection.h"
 
 #define SEND_SMALL_SIZE_MAX ((uint64_t)64 << 10) /* up to this from memory, together with the head */
-#define SEND_TURN_SIZE_MAX  ((uint64_t)1 << 20)  /* a send takes no more: other connections wait */
+#define SEND_TURN_SIZE_MAX  ((uint64_t)4 << 20)  /* a send takes no more: other connections wait */
 #define FIELDS_SIZE_MAX     ((size_t)256 << 10)
 
 static const char last_chunk[] = "0\r\n\r\n";
