@@ -528,6 +528,7 @@ static void lead(struct request *r, struct flight *flight, enum cause cause, str
         .is_background = !r->reader.flight,
         .if_range = if_range,
         .representation = r->representation,
+        .total_bytes = r->total_bytes,
         .content_class = r->content_class,
         .cause = cause,
     };
@@ -743,6 +744,7 @@ static unsigned choose_extent(struct request *r, unsigned status, bool is_range_
 }
 
 static enum flight_state find_slice(struct request *r);
+static enum step ask_again(struct request *r);
 
 /* The head is in the store, but is the slice that the body begins with? If not the response waits for the
  * head of that slice's flight: which may fail while that can still be told, or bring another version. */
@@ -777,6 +779,10 @@ static enum step respond(struct request *r, const struct reply_stored *stored, i
     }
     if (must_await_slice(r))
         return STEP_NEXT;
+    if (r->reader.flight && !r->is_head && !flight_can_serve(&r->reader, r->position_bytes, r->end_bytes)) {
+        r->has_range = r->status == 206;
+        return ask_again(r); /* for the whole, when not even its size was known before */
+    }
     r->cache_status = (struct reply_cache_status){
         .edge_name = r->env->config->edge, .cause = r->cause, .ttl_s = (fresh_until_ms - now_ms) / 1000};
     struct reply reply = {
@@ -949,7 +955,8 @@ static enum flight_state fetch_slice(struct request *r, const struct store_key *
     struct flight_want want = {
         .key = &r->key,
         .first_bytes = r->position_bytes,
-        .limit_bytes = r->end_bytes,
+        .limit_bytes = flight_missing_until(r->env->flights, r->key.text, r->representation,
+                                            r->position_bytes, r->end_bytes),
         .ranged = true,
         .representation = r->representation,
         .now_ms = loop_wall_ms(r->env->loop),

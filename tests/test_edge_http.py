@@ -472,6 +472,7 @@ def test_a_loop_over_another_edge_is_refused(edge, origin):
     response = fetch(east.address, "/seg.ts", host=HOST)
     assert (response.status, body(response)) == (508, b"cdn_loop_detected\n")
     assert counters.stats(east)["refusals"]["cdn_loop_detected"] == 1
+    west.stop()  # or it would keep its connection to east
 
 
 def test_many_cold_objects_at_once(edge, origin):

@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#define PROBES_MAX 1024 /* slices looked for ahead of a fill */
+
 struct flight_table *flight_table_new(const struct flight_table_options *options)
 {
     REQUIRE(options->worker_count > 0 && options->worker_count <= FLIGHT_WORKERS_MAX);
@@ -51,6 +53,25 @@ bool flight_slice_key(const struct flight_table *t, struct slice key_text, uint6
     ret_key->text = buf_slice(text);
     ret_key->hash = hash_key(store_hash_secret(t->store), ret_key->text);
     return true;
+}
+
+uint64_t flight_missing_until(const struct flight_table *t, struct slice key_text, uint64_t representation,
+                              uint64_t first, uint64_t limit)
+{
+    struct buf text;
+    struct store_key key;
+    struct store_object found = {0};
+    uint64_t index = first / t->slice_bytes + 1, end = index + PROBES_MAX;
+    buf_init(&text, STORE_KEY_TEXT_MAX + 64);
+    while (index < end && index * t->slice_bytes < limit && !found.region &&
+           flight_slice_key(t, key_text, representation, index, &text, &key) &&
+           !store_lookup(t->store, &key, &found))
+        index++;
+    if (found.region)
+        limit = index * t->slice_bytes;
+    store_release(&found);
+    buf_fini(&text);
+    return limit;
 }
 
 /* ---- life ---- */
@@ -444,6 +465,16 @@ enum flight_state flight_look(struct flight_reader *reader, uint64_t position, u
     enum flight_state state = look_locked(f, reader, position, representation, ret_span);
     pthread_mutex_unlock(&f->mutex);
     return state;
+}
+
+bool flight_can_serve(struct flight_reader *reader, uint64_t first, uint64_t limit)
+{
+    struct flight *f = reader->flight;
+    pthread_mutex_lock(&f->mutex);
+    bool is_here = f->first_bytes <= first && limit <= f->limit_bytes;
+    bool can_serve = is_here || (f->head.is_named && !f->head.is_private);
+    pthread_mutex_unlock(&f->mutex);
+    return can_serve;
 }
 
 uint64_t flight_total_size(struct flight_reader *reader)

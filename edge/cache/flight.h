@@ -113,6 +113,7 @@ struct flight_head {
     struct slice stored;       /* reply.h's form of the response head */
     uint64_t total_size_bytes; /* of the representation; FLIGHT_SIZE_UNKNOWN until the end */
     uint64_t representation;   /* identity of these bytes: from validators and size, or random */
+    bool is_named;             /* by validators: other responses can be told to be of the same bytes */
     int64_t generated_at_ms;   /* wall clock: its age counts from here */
     bool is_private;
     enum content_class content_class;
@@ -124,6 +125,9 @@ const struct flight_head *flight_head(struct flight_reader *reader, enum flight_
 /* Bytes at `position`, as many as stand in one piece. `representation` 0: any. */
 enum flight_state flight_look(struct flight_reader *reader, uint64_t position, uint64_t representation,
                               struct span *ret_span);
+/* Whether [first, limit) can be had: all of it from this flight, or the rest from others, which can be told
+ * to be of the same representation. */
+bool flight_can_serve(struct flight_reader *reader, uint64_t first, uint64_t limit);
 uint64_t flight_total_size(struct flight_reader *reader); /* FLIGHT_SIZE_UNKNOWN while it is */
 const char *flight_failure(struct flight_reader *reader, unsigned *ret_status);
 void flight_revalidated_object(struct flight_reader *reader, struct store_object *ret_object);
@@ -171,6 +175,11 @@ void flight_range(const struct flight *f, bool *ret_ranged, uint64_t *ret_first,
 /* Key text of slice `index` of a representation, and its key. `text` is cleared first. */
 bool flight_slice_key(const struct flight_table *t, struct slice key_text, uint64_t representation,
                       uint64_t index, struct buf *text, struct store_key *ret_key);
+
+/* Of [first, limit), whose first slice is missing: where the next slice begins that is in the store; or
+ * limit. So what is there is not asked for again. */
+uint64_t flight_missing_until(const struct flight_table *t, struct slice key_text, uint64_t representation,
+                              uint64_t first, uint64_t limit);
 uint64_t flight_table_slice_bytes(const struct flight_table *t);
 
 #endif

@@ -79,7 +79,8 @@ static const char *judge_extent(const struct http_head *head, const struct fligh
         return NULL;
     if (!is_ranged || !http_content_range_parse(http_head_get(head, "content-range"), &range) ||
         range.unsatisfied || range.total == HTTP_RANGE_UNKNOWN || range.first != first ||
-        (j->total_bytes != FLIGHT_SIZE_UNKNOWN && j->total_bytes != range.last - range.first + 1))
+        (j->total_bytes != FLIGHT_SIZE_UNKNOWN && j->total_bytes != range.last - range.first + 1) ||
+        (range.last + 1 < limit && range.last + 1 < range.total)) /* slices cannot be made of less */
         return "origin_bad_range";
     j->stored_status = 200;
     j->first_bytes = range.first;
@@ -91,19 +92,21 @@ static const char *judge_extent(const struct http_head *head, const struct fligh
 /* Names these very bytes: a strong validator alone (RFC 9110 section 8.8.1), so that a range, whose total is
  * told, continues a whole that was chunked; a date with the size. Without either no two responses are the
  * same. */
-static uint64_t representation_of(const struct http_head *head, uint64_t total_bytes)
+static uint64_t representation_of(const struct http_head *head, uint64_t total_bytes, bool *ret_is_named)
 {
     struct {
         uint64_t total_bytes, validator;
     } identity = {total_bytes, 0};
     struct slice etag = http_head_get(head, "etag"), modified = http_head_get(head, "last-modified");
     uint8_t random[HASH_SECRET_SIZE];
+    *ret_is_named = true;
     if (etag.data && !(etag.size > 2 && etag.data[0] == 'W')) {
         identity.validator = hash_sum(etag.data, etag.size);
         identity.total_bytes = 0;
     } else if (modified.data) {
         identity.validator = hash_sum(modified.data, modified.size);
     } else {
+        *ret_is_named = false;
         hash_secret_new(random);
         memcpy(&identity.validator, random, sizeof(identity.validator));
     }
@@ -119,12 +122,13 @@ void judge_response(const struct http_head *head, const struct flight *flight,
     struct judgement j = {0};
     policy_of_response(&in, &j.policy);
     j.failure = judge_extent(head, flight, request->is_head, &j);
-    j.representation = representation_of(head, j.total_bytes);
+    j.representation = representation_of(head, j.total_bytes, &j.is_named);
     /* 508 speaks of the way this one request came, 416 of the range that was asked for. */
     j.is_private = request->is_head || request->is_passed || !policy_is_shareable(&j.policy) ||
                    vary == KEY_VARY_UNKNOWN || head->status == 508;
-    j.is_kept = !j.is_private && j.policy.verdict == STORE_OK && head->status != 416;
-    if (vary == KEY_VARY_FIELDS && !j.is_kept) /* who waits may be another variant's viewer */
+    j.is_kept = !j.is_private && j.policy.verdict == STORE_OK && head->status != 416 &&
+                (head->status != 206 || j.is_named); /* nothing could be put together with such a part */
+    if (vary == KEY_VARY_FIELDS && !j.is_kept)       /* who waits may be another variant's viewer */
         j.is_private = true;
     *ret = j;
 }

@@ -17,6 +17,7 @@ struct judgement {
     unsigned stored_status; /* 200 for a 206: the store keeps representations, not ranges */
     uint64_t total_bytes, first_bytes, limit_bytes;
     uint64_t representation;
+    bool is_named;   /* by a validator */
     bool is_private; /* for the leader alone */
     bool is_kept;
 };

@@ -45,7 +45,7 @@ struct fill {
     struct ask_fields *viewer_fields; /* that the origin was told; NULL: none */
     bool is_background;
     struct judge_request asked;
-    uint64_t representation;
+    uint64_t representation, total_bytes;
     enum content_class content_class;
     enum cause cause;
     struct policy policy;
@@ -299,6 +299,21 @@ static void on_not_modified(struct fill *f, const struct http_head *head)
     f->flight = NULL; /* the exchange comes to its own end, so that its connection is used again */
 }
 
+/* Whether these are slices of the version that was begun: those of two are never mixed. If not the fill is
+ * over, and the version forgotten unless the origin only had no answer (it is busy, or does not know us). */
+static bool continues(struct fill *f, unsigned status, const struct judgement *j)
+{
+    bool is_answer = status < 400 || status == 404 || status == 410 || status == 416;
+    bool is_same_size = f->total_bytes == FLIGHT_SIZE_UNKNOWN || j->total_bytes == FLIGHT_SIZE_UNKNOWN ||
+                        f->total_bytes == j->total_bytes;
+    if (j->stored_status == 200 && f->representation == j->representation && is_same_size)
+        return true;
+    if (is_answer)
+        forget(f);
+    fill_cancel(f, is_answer ? ORIGIN_CHANGED : "origin_error_response", 502);
+    return false;
+}
+
 static void on_head(struct fetch *fetch, const struct http_head *head)
 {
     struct fill *f = fetch_user(fetch);
@@ -318,12 +333,8 @@ static void on_head(struct fetch *fetch, const struct http_head *head)
         fill_cancel(f, j.failure, 502);
         return;
     }
-    if (f->representation &&
-        f->representation != j.representation) { /* slices of two versions are never mixed */
-        forget(f);
-        fill_cancel(f, ORIGIN_CHANGED, 502);
+    if (f->representation && !continues(f, head->status, &j))
         return;
-    }
     if (j.is_kept && !place_variant(f, vary)) {
         j.is_private = true;
         j.is_kept = false;
@@ -343,6 +354,7 @@ static void on_head(struct fetch *fetch, const struct http_head *head)
         .stored = buf_slice(&o->stored_head),
         .total_size_bytes = j.total_bytes,
         .representation = j.representation,
+        .is_named = j.is_named,
         .generated_at_ms = meta.generated_at_ms,
         .is_private = j.is_private,
         .content_class = f->content_class,
@@ -513,6 +525,7 @@ static struct fill *fill_new(struct origin *o, const struct origin_request *requ
                   .time_ms = loop_wall_ms(o->options.loop)},
         .is_background = request->is_background,
         .representation = request->representation,
+        .total_bytes = request->total_bytes,
         .content_class = request->content_class,
         .cause = request->cause,
     };

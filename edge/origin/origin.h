@@ -46,6 +46,7 @@ struct origin_request {
     bool is_background;      /* started without a reader, on purpose */
     struct slice if_range;   /* validator of the representation that slices must belong to; data NULL: none */
     uint64_t representation; /* of the same; 0: none */
+    uint64_t total_bytes;    /* its size */
     enum content_class content_class;
     enum cause cause; /* under which the bytes are booked */
 };
