@@ -169,6 +169,11 @@ void fetch_pause(struct fetch *f, bool pause)
         fetch_connection_apply_pause(f->connection);
 }
 
+void fetch_limit_next_read(struct fetch *f, size_t size)
+{
+    f->next_read_max = size;
+}
+
 uint64_t fetch_received_bytes(const struct fetch *f)
 {
     return f->received_bytes;

@@ -367,7 +367,10 @@ static size_t receive_once(struct fetch_connection *c, ssize_t *ret_last)
         if (c->state != CONNECTION_HEAD)
             forget_partial(c);
     } else {
-        size = fill(c, p->buffer, FETCH_BUFFER_SIZE, ret_last);
+        size_t limit = c->fetch->next_read_max;
+
+        c->fetch->next_read_max = 0;
+        size = fill(c, p->buffer, limit ? size_min(limit, FETCH_BUFFER_SIZE) : FETCH_BUFFER_SIZE, ret_last);
         if (size > 0)
             consume(c, p->buffer, size);
     }

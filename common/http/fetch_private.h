@@ -45,6 +45,7 @@ struct fetch {
     void *user;
     bool is_head, paused, retried;
     uint64_t received_bytes;
+    size_t next_read_max; /* 0: none asked for */
     size_t head_size;
     char head[];
 };

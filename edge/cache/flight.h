@@ -156,7 +156,9 @@ unsigned flight_moves(const struct flight *f);
 int flight_set_head(struct flight *f, const struct flight_head *head, bool keep, uint64_t first,
                     uint64_t limit, const struct store_meta *meta);
 int flight_write(struct flight *f, const void *data, size_t size);
-bool flight_is_full(struct flight *f); /* private: pause until on_room */
+size_t
+flight_write_size_hint(const struct flight *f); /* so many bytes next end at a boundary of large pages */
+bool flight_is_full(struct flight *f);          /* private: pause until on_room */
 bool flight_is_orphaned(struct flight *f);
 uint64_t flight_filled_bytes(const struct flight *f); /* received of the body so far: filled - first */
 struct slice flight_body(struct flight *f); /* the whole body, when it stands in one piece; else empty */

@@ -413,6 +413,7 @@ static void on_body(struct fetch *fetch, const char *data, size_t size)
                     502);
         return;
     }
+    fetch_limit_next_read(fetch, flight_write_size_hint(f->flight));
     if (flight_is_full(f->flight))
         fetch_pause(fetch, true);
     else if (flight_is_orphaned(f->flight))

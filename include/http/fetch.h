@@ -96,6 +96,10 @@ void *fetch_user(const struct fetch *f);
  * at most) is still handed out. */
 void fetch_pause(struct fetch *f, bool pause);
 
+/* The next read takes at most so many bytes of the body (none: as many as there are), so that who stores them
+ * can have them end where its pages do. Holds for one read. */
+void fetch_limit_next_read(struct fetch *f, size_t size);
+
 /* Bytes received for it so far: head, framing and body. */
 uint64_t fetch_received_bytes(const struct fetch *f);
 
