@@ -292,6 +292,18 @@ def test_a_304_brings_new_fields(edge, origin):
     assert scene.server.count() == 2
 
 
+def test_a_304_about_another_version(edge, origin):
+    """It says nothing of what is stored: that goes, and the new version is asked for."""
+    scene = Scene(edge, origin())
+    scene.server.on_each("/seg.ts", [answer(200, DATA, {**STALE, "ETag": '"one"'}), answer(304, b"", {"ETag": '"two"'}),
+                                     answer(200, OTHER, {"Cache-Control": "max-age=100", "ETag": '"two"'})])
+    scene.get("/seg.ts")
+    for _ in range(2):
+        assert body(scene.get("/seg.ts")) == OTHER
+    assert scene.server.count() == 3
+    assert "If-None-Match" not in scene.server.requests[2].fields
+
+
 def test_expired_and_changed(edge, origin):
     scene = Scene(edge, origin())
     stale_file(scene.server, DATA, {"ETag": '"one"'})

@@ -82,6 +82,7 @@ def test_a_seek_costs_the_slices_it_touches(edge, origin):
     response = scene.get("/movie.mp4", span(3 * SLICE, 3 * SLICE))
     assert_part(response, DATA, 3 * SLICE, 3 * SLICE)
     assert cache_status(response) == {"fwd": "uri-miss"}
+    scene.wait_for("flights.active", 0)
     site = scene.site_stats(4)
     assert site["by_cause"]["hit"]["requests"] == 2
     assert 5 * SLICE < site["bytes_origin"] < 5 * SLICE + 4000

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a request is made of: shared by request.c (pool, routing, small replies, end), request_lookup.c
+ * (object or flight, head of the response) and request_body.c. Nobody else includes this.
+ */
+#ifndef REQUEST_PRIVATE_H
+#define REQUEST_PRIVATE_H
+
+#include "http/range.h"
+#include "http/uri.h"
+#include "reply.h"
+#include "request.h"
+
+enum request_state { REQUEST_LOOKUP, REQUEST_AWAIT_HEAD, REQUEST_SEND, REQUEST_ENDED };
+enum step { STEP_NEXT, STEP_WAIT, STEP_DONE };
+
+struct request {
+    struct list node; /* in the pool */
+    struct request_env *env;
+    struct exchange *x; /* NULL once finished, aborted or gone */
+    enum request_state state;
+    bool is_running, run_again;
+    struct later resume; /* the send budget was used up */
+
+    struct site_match site;
+    struct addr viewer;
+    struct place place;
+    struct uri uri;
+    struct buf key_text;
+    struct store_key key;
+    struct slice target; /* in key_text: what the origin is asked for */
+    struct catalog_entry catalog;
+    struct hash128 base_hash; /* of the URL's own key: `key` may be a variant's */
+    size_t base_size;
+    bool is_in_catalog, is_head, has_range, is_private;
+    bool is_passed;     /* a method that the site passes to the origin */
+    bool is_no_store;   /* the viewer said so, and is obeyed */
+    bool must_validate; /* the same: what is stored will not do */
+    struct range_spec range;
+    unsigned retries;
+
+    struct flight_reader reader;
+    struct store_object object; /* the whole, or the slice being sent */
+    uint64_t object_start_bytes;
+    struct store_object stale; /* to fall back on */
+    struct buf stored_head;    /* a sliced object's head, when its object was let go */
+
+    uint64_t position_bytes,
+        end_bytes; /* of the representation; end FLIGHT_SIZE_UNKNOWN: until the flight ends */
+    uint64_t total_bytes, representation;
+
+    uint64_t started_us, first_byte_us, booked_bytes;
+    unsigned status;
+    enum content_class content_class;
+    enum cause cause, byte_cause; /* of the request; of the bytes that move now */
+    enum refusal refusal;
+    const char *reason;
+    struct reply_cache_status cache_status; /* as it was said; edge_name NULL: it was not */
+    bool is_aborted, is_validated;          /* FLIGHT_META_VALIDATED of what is sent */
+};
+
+/* ---- request.c: each ends the request, but for the last three ---- */
+
+enum step request_finish(struct request *r);
+enum step request_abort(struct request *r, const char *reason);
+enum step request_refuse(struct request *r, enum refusal refusal);
+enum step request_fail(struct request *r, const char *reason, unsigned status);
+void request_book_bytes(struct request *r, uint64_t bytes, enum cause cause);
+void request_note_first_byte(struct request *r);
+struct reply_cors request_cors(const struct request *r);
+
+/* ---- request_lookup.c ---- */
+
+enum step request_lookup(struct request *r);
+enum step request_await_head(struct request *r);
+
+/* Has the origin fill a flight that this request leads. */
+void request_lead(struct request *r, struct flight *flight, enum cause cause, struct slice if_range);
+
+/* ---- request_body.c ---- */
+
+enum step request_send(struct request *r);
+
+/* The slice at the request's position: r->object, or joins a flight. FLIGHT_BYTES: one of the two. */
+enum flight_state request_find_slice(struct request *r);
+
+#endif
