@@ -17,9 +17,11 @@
 #include "io/stream.h"
 #include "worker.h"
 
-#define CATALOG_ENTRIES_MAX ((size_t)256 * 1024)
-#define STOP_GRACE_MS       10000
-#define ERROR_SIZE_MAX      ((size_t)64 * 1024)
+#define INDEX_ENTRIES_MIN    65536
+#define OBJECT_BYTES_AVG_MAX ((uint64_t)256 * 1024)
+#define CATALOG_ENTRIES_MAX  ((size_t)256 * 1024)
+#define STOP_GRACE_MS        10000
+#define ERROR_SIZE_MAX       ((size_t)64 * 1024)
 
 struct edge {
     const struct config *config;
@@ -133,6 +135,14 @@ static int build_geo(struct edge *e, struct buf *error)
     return r;
 }
 
+/* What the index is made for. A small arena may well hold nothing but playlists, and an entry is small too.
+ */
+static uint64_t object_bytes_avg(uint64_t arena_bytes)
+{
+    uint64_t average = arena_bytes / INDEX_ENTRIES_MIN;
+    return average > OBJECT_BYTES_AVG_MAX ? OBJECT_BYTES_AVG_MAX : average > 0 ? average : 1;
+}
+
 static int build_store(struct edge *e, struct buf *error)
 {
     const struct config *c = e->config;
@@ -141,6 +151,7 @@ static int build_store(struct edge *e, struct buf *error)
         .size_bytes = c->arena.size_bytes,
         .region_bytes = c->arena.region_size_bytes,
         .transient_bytes = c->limits.transient_bytes_max,
+        .object_bytes_avg = object_bytes_avg(c->arena.size_bytes),
     };
     return store_open(&options, error, &e->store);
 }

@@ -13,8 +13,9 @@ static bool starts_with_nocase(struct slice s, const char *prefix)
     return s.size >= p.size && slice_equal_nocase(slice_make(s.data, p.size), p);
 }
 
-/* Fields that the edge answers for itself: framing, ranges, age, CORS. Of a 416 only the origin knows the
- * size. */
+/* Fields that the edge answers for itself: framing, ranges, age, CORS. Content-Range says something in a 206
+ * only, which is stored as the whole or slice that it is part of, and in a 416, whose size only the origin
+ * knows; in others it is a field like any (RFC 9110 section 14.4). */
 static bool is_replaced(struct slice name, unsigned status)
 {
     static const char *const names[] = {"content-length", "accept-ranges", "age"};
@@ -22,7 +23,7 @@ static bool is_replaced(struct slice name, unsigned status)
         if (slice_equal_nocase(name, slice_of(names[i])))
             return true;
     if (slice_equal_nocase(name, SLICE_LITERAL("content-range")))
-        return status != 416;
+        return status == 206;
     return starts_with_nocase(name, "access-control-");
 }
 
@@ -47,7 +48,7 @@ bool reply_store_head(const struct http_head *head, unsigned status, int64_t now
     buf_append(out, "\r\n", 2);
     for (size_t i = 0; i < head->field_count; i++) {
         const struct http_field *f = &head->fields[i];
-        if (is_replaced(f->name, status) || http_head_is_hop_by_hop(head, f->name))
+        if (is_replaced(f->name, head->status) || http_head_is_hop_by_hop(head, f->name))
             continue;
         append_field(out, f->name, f->value);
     }
@@ -94,11 +95,14 @@ bool reply_stored_next(struct slice *rest, struct http_field *ret_field)
 /* ---- after a 304 ---- */
 
 /* Also left out: what the stored bytes depend on, and what was meant for one viewer. */
-static bool is_updated(const struct http_head *not_modified, struct slice name)
+static bool is_updated(const struct http_head *not_modified, struct slice name, bool with_cookies)
 {
     return !is_replaced(name, not_modified->status) && !http_head_is_hop_by_hop(not_modified, name) &&
            !slice_equal_nocase(name, SLICE_LITERAL("content-encoding")) &&
-           !slice_equal_nocase(name, SLICE_LITERAL("set-cookie"));
+           !slice_equal_nocase(name, SLICE_LITERAL("content-range")) &&
+           !slice_equal_nocase(name, SLICE_LITERAL("content-md5")) &&
+           !slice_equal_nocase(name, SLICE_LITERAL("repr-digest")) &&
+           (with_cookies || !slice_equal_nocase(name, SLICE_LITERAL("set-cookie")));
 }
 
 static bool is_date(struct slice name)
@@ -133,8 +137,8 @@ static bool are_same(struct slice fields, const struct http_head *not_modified, 
     return true;
 }
 
-bool reply_update_head(struct slice stored, const struct http_head *not_modified, int64_t now_ms,
-                       struct buf *out, bool *ret_is_changed)
+bool reply_update_head(struct slice stored, const struct http_head *not_modified, bool with_cookies,
+                       int64_t now_ms, struct buf *out, bool *ret_is_changed)
 {
     struct slice rest = slice_skip(stored, 5), fields = rest; /* behind the status */
     struct http_field f;
@@ -142,11 +146,12 @@ bool reply_update_head(struct slice stored, const struct http_head *not_modified
     char date[HTTP_DATE_SIZE];
     buf_append_slice(out, slice_make(stored.data, 5));
     while (reply_stored_next(&rest, &f))
-        if (!is_date(f.name) && !(names(not_modified, f.name) && is_updated(not_modified, f.name)))
+        if (!is_date(f.name) &&
+            !(names(not_modified, f.name) && is_updated(not_modified, f.name, with_cookies)))
             append_field(out, f.name, f.value);
     for (size_t i = 0; i < not_modified->field_count; i++) {
         f = not_modified->fields[i];
-        if (!is_updated(not_modified, f.name))
+        if (!is_updated(not_modified, f.name, with_cookies))
             continue;
         append_field(out, f.name, f.value);
         is_changed = is_changed || (!is_date(f.name) && !are_same(fields, not_modified, f.name));
@@ -218,11 +223,13 @@ static void append_fields_of_304(struct slice fields, bool with_date, struct buf
                 append_field(out, f.name, f.value);
 }
 
-static void append_fields_but_date(struct slice fields, struct buf *out)
+static void append_fields_but(struct slice fields, bool without_date, bool without_content_range,
+                              struct buf *out)
 {
     struct http_field f;
     while (reply_stored_next(&fields, &f))
-        if (!is_date(f.name))
+        if (!(without_date && is_date(f.name)) &&
+            !(without_content_range && slice_equal_nocase(f.name, SLICE_LITERAL("content-range"))))
             append_field(out, f.name, f.value);
 }
 
@@ -237,10 +244,10 @@ bool reply_write(const struct reply *r, struct buf *out)
 {
     if (r->is_not_modified)
         append_fields_of_304(r->fields, r->date_s < 0, out);
-    else if (r->date_s < 0)
+    else if (r->date_s < 0 && !r->content_range.data)
         buf_append_slice(out, r->fields);
     else
-        append_fields_but_date(r->fields, out);
+        append_fields_but(r->fields, r->date_s >= 0, r->content_range.data != NULL, out);
     if (r->date_s >= 0)
         append_date(r->date_s, out);
     if (r->age_s >= 0) {

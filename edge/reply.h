@@ -18,9 +18,10 @@
 bool reply_store_head(const struct http_head *head, unsigned status, int64_t now_ms, struct buf *out);
 
 /* What a 304 makes of a stored head: its fields stand in place of those of the same name (RFC 9111 section
- * 3.2). *ret_is_changed: more than Date is another now. False: too large. */
-bool reply_update_head(struct slice stored, const struct http_head *not_modified, int64_t now_ms,
-                       struct buf *out, bool *ret_is_changed);
+ * 3.2), Set-Cookie where the site has it stored. *ret_is_changed: more than Date is another now. False: too
+ * large. */
+bool reply_update_head(struct slice stored, const struct http_head *not_modified, bool with_cookies,
+                       int64_t now_ms, struct buf *out, bool *ret_is_changed);
 
 struct reply_stored {
     unsigned status;

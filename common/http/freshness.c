@@ -179,8 +179,28 @@ static bool take_member(struct slice *rest)
     return true;
 }
 
+/* A lifetime that is a string, or nothing, is of a wrong type: then the field counts for nothing either. */
+static bool is_integer_everywhere(struct slice line, struct slice name)
+{
+    bool quotes = true;
+    uint32_t seconds;
+
+    while (line.size > 0) {
+        size_t size = element_size(line, &quotes);
+        struct slice element = slice_trim(slice_make(line.data, size));
+        struct slice value = slice_skip(element, name.size + 1);
+
+        line = slice_skip(line, size + 1);
+        if (slice_equal_nocase(slice_make(element.data, token_size(element)), name) &&
+            (value.size == 0 || value.data[0] == '"' || !parse_seconds(value, &seconds)))
+            return false;
+    }
+    return true;
+}
+
 bool http_targeted_cache_control_add(struct cache_control *cc, struct slice line)
 {
+    struct cache_control found = {0};
     struct slice rest = slice_trim(line);
 
     while (rest.size > 0) {
@@ -195,6 +215,10 @@ bool http_targeted_cache_control_add(struct cache_control *cc, struct slice line
         if (rest.size == 0) /* a comma at the end */
             return false;
     }
+    http_cache_control_add(&found, line);
+    for (unsigned d = 0; d < CC_SECONDS_COUNT; d++)
+        if (http_cache_control_has(&found, d) && !is_integer_everywhere(line, directive_names[d]))
+            return false;
     http_cache_control_add(cc, line);
     return true;
 }

@@ -473,9 +473,10 @@ static void test_targeted(void **state)
 {
     static const char *const good[] = {"max-age=60", " max-age=60 , foo", "a=\"b,c\\\"\", max-age=60, b;x=?1",
                                        "MaX-Age=60", "t=:YWJj:, n=-1.5, max-age=60"};
-    static const char *const bad[] = {"max-age=60,",     ",max-age=60",      "max-age=60 foo", "max-age=\"60",
-                                      "=60, max-age=60", "max-age=",         "\"max-age\"=60", "max-age=60;",
-                                      "1=2, max-age=60", "max-age=60, (a b)"};
+    static const char *const bad[] = {
+        "max-age=\"60\"", "s-maxage, max-age=60", "max-age=6.5",      "max-age=60,", ",max-age=60",
+        "max-age=60 foo", "max-age=\"60",         "=60, max-age=60",  "max-age=",    "\"max-age\"=60",
+        "max-age=60;",    "1=2, max-age=60",      "max-age=60, (a b)"};
 
     (void)state;
     for (size_t i = 0; i < ARRAY_COUNT(good); i++) {

@@ -47,7 +47,7 @@ static int64_t missing_lifetime_ms(const struct policy_content *content,
 static int64_t default_lifetime_ms(const struct policy *p, const struct policy_content *content,
                                    const struct config_freshness *defaults)
 {
-    if (p->status >= 400)
+    if (p->status >= 400 && (content->content_class != CLASS_OTHER || p->source != FRESHNESS_HEURISTIC))
         return missing_lifetime_ms(content, defaults);
     switch (content->content_class) {
     case CLASS_PLAYLIST: return playlist_lifetime_ms(content->playlist, defaults);

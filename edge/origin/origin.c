@@ -281,7 +281,7 @@ static void on_not_modified(struct fill *f, const struct http_head *head)
         return;
     }
     buf_clear(updated);
-    if (!reply_update_head(stale->head, head, now_ms, updated, &is_changed)) {
+    if (!reply_update_head(stale->head, head, f->asked.may_store_set_cookie, now_ms, updated, &is_changed)) {
         fill_cancel(f, fetch_result_name(FETCH_HEAD_TOO_LARGE), 502);
         return;
     }
