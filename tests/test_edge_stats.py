@@ -172,7 +172,8 @@ def test_causes_and_classes(busy):
     assert requests["playlist", "hit"] == 3
     assert requests["segment", "coalesced"] == 19
     assert requests["segment", "revalidated"] == 3
-    assert cells["segment"]["revalidated"]["bytes_origin"] < KIB  # three heads
+    assert 0 < cells["segment"]["revalidated"]["bytes_origin"] < KIB  # three heads
+    assert document["by_cause"]["expired"] == {"requests": 0, "bytes_out": 0, "bytes_origin": 0}
     assert document["refusals"]["unknown_host"] == 1
     assert document["refusals"]["method_not_allowed"] == 1
     assert document["no_site"]["requests"] == 3
@@ -365,7 +366,7 @@ def test_a_signal_opens_the_log_anew(edge, origin):
 
 def test_the_page_shows_what_is_counted(busy, tmp_path):
     program, viewers, _ = busy
-    seen = browser.look(f"{program.admin_url}/", "document.querySelector('#sites tr')", tmp_path / "stats.png")
+    seen = browser.look(f"{program.admin_url}/", "#sites tr", tmp_path / "stats.png")
     assert seen["errors"] == []
     assert seen["title"] == "test · Shorebreak"
     document = counters.stats(program)

@@ -31,9 +31,9 @@ def play(page_url, *options, seconds=3):
     return _run("play.js", "--seconds", seconds, "--timeout", 60, *options, page_url)
 
 
-def look(url, expression, screenshot_path):
-    """Opens a page, waits until the expression is true there: its title, its text, its script's errors."""
-    return _run("look.js", url, expression, screenshot_path)
+def look(url, selector, screenshot_path):
+    """Opens a page, waits until it has such an element: its title, its text, its errors."""
+    return _run("look.js", url, selector, screenshot_path)
 
 
 def hosts_of(responses):
