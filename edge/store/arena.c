@@ -27,14 +27,15 @@ static bool extent_append(struct arena *a, uint64_t prefix_bytes, uint64_t body_
     return true;
 }
 
-void arena_append_to(struct arena *a, struct arena_region *r, uint64_t fill_bytes)
+void arena_append_to(struct arena *a, struct arena_region *r, uint64_t fill_bytes, bool is_hidden)
 {
     list_push_back(&a->live, &r->node);
     a->live_count++;
     a->current = r;
     a->fill_bytes = fill_bytes;
     atomic_store_explicit(&r->entry->state, REGION_LIVE, memory_order_release);
-    atomic_store_explicit(&r->region.sequence, r->file_sequence, memory_order_release);
+    atomic_store_explicit(is_hidden ? &r->hidden_sequence : &r->region.sequence, r->file_sequence,
+                          memory_order_release);
 }
 
 /* The current region is full; a spare takes its place. False when there is none. */
@@ -45,11 +46,12 @@ static bool current_replace(struct arena *a) /* under mutex */
     if (a->current) {
         counter_add_shared(&a->tail_bytes, a->region_bytes - a->fill_bytes);
         a->current->entry->fill_bytes = a->region_bytes;
+        a->current->is_dirty = true; /* so that it is marked as synced to its end */
     }
     struct arena_region *r = LIST_FIRST(&a->spares, struct arena_region, node);
     list_remove(&r->node);
     a->spare_count--;
-    arena_append_to(a, r, REGION_HEAD_BYTES);
+    arena_append_to(a, r, REGION_HEAD_BYTES, false);
     arena_wake(a);
     return true;
 }
@@ -105,7 +107,8 @@ struct store_region *arena_ref(struct arena *a, const struct arena_place *place)
 bool arena_has(struct arena *a, const struct arena_place *place)
 {
     struct arena_region *r = region_at(a, place);
-    return r && atomic_load_explicit(&r->region.sequence, memory_order_acquire) == place->sequence;
+    return r && (atomic_load_explicit(&r->region.sequence, memory_order_acquire) == place->sequence ||
+                 atomic_load_explicit(&r->hidden_sequence, memory_order_acquire) == place->sequence);
 }
 
 struct arena_place arena_place_of(struct arena *a, struct store_region *region, uint64_t offset_bytes)
@@ -117,12 +120,16 @@ struct arena_place arena_place_of(struct arena *a, struct store_region *region, 
 
 void arena_count_object(struct arena *a, const struct arena_place *place, int change)
 {
-    struct store_region *region = arena_ref(a, place);
-    if (!region)
+    if (!arena_has(a, place))
         return;
-    atomic_fetch_add_explicit(&arena_region_of(region)->entry->objects, (uint32_t)change,
-                              memory_order_relaxed);
-    region_unref(region);
+    /* The region may go just now, and the count be another's: never below zero for it. After a power loss the
+     * count is what was last written back, an estimate. */
+    _Atomic uint32_t *objects = &region_at(a, place)->entry->objects;
+    uint32_t count = atomic_load_explicit(objects, memory_order_relaxed);
+    while (!(change < 0 && count == 0) &&
+           !atomic_compare_exchange_weak_explicit(objects, &count, count + (uint32_t)change,
+                                                  memory_order_relaxed, memory_order_relaxed))
+        ;
 }
 
 void arena_stats(struct arena *a, struct arena_stats *ret_stats)
@@ -137,6 +144,7 @@ void arena_stats(struct arena *a, struct arena_stats *ret_stats)
     stats.regions_held = a->held_count;
     LIST_FOR_EACH (r, &a->live, node) {
         stats.objects += atomic_load_explicit(&r->entry->objects, memory_order_relaxed);
+        stats.regions_pending += r->is_pending || atomic_load(&r->hidden_sequence) != 0;
     }
     pthread_mutex_unlock(&a->mutex);
     *ret_stats = stats;

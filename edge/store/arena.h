@@ -17,10 +17,9 @@
 
 #include "base/buf.h"
 #include "store/region.h"
+#include "store/superblock.h"
 
 struct arena;
-struct folder;
-struct superblock;
 
 #define ARENA_REGIONS_MIN 4u
 
@@ -47,11 +46,12 @@ struct arena_extent {
 /* 0, or -EINVAL with a sentence: sizes that make no arena. */
 int arena_check(const struct arena_options *options, const char *path, struct buf *error);
 
-/* Opens the regions that the superblock knows of and makes the first spare. `was_clean`: the last region may
- * be filled on; else nobody knows how far it was, and it counts as full. Folder and superblock must outlive
- * the arena. 0, -ENOSPC, -EINVAL, ...; a sentence in `error`. */
+/* Opens the regions that the superblock knows of and makes the first spare. LEFT_CLEAN: the last region may
+ * be filled on; else nobody knows how far it was, and it counts as full. LEFT_BY_POWER_LOSS: regions that are
+ * not marked as synced whole are pending, and nothing of them is found before arena_pending_done. Folder and
+ * superblock must outlive the arena. 0, -ENOSPC, -EINVAL, ...; a sentence in `error`. */
 int arena_open(const struct arena_options *options, struct folder *folder, struct superblock *sb,
-               bool was_clean, struct buf *error, struct arena **ret_arena);
+               enum superblock_left left, struct buf *error, struct arena **ret_arena);
 
 /* All references must have been given back. True if all of it is on the disk. */
 bool arena_close(struct arena *a);
@@ -66,17 +66,40 @@ int arena_reserve(struct arena *a, uint64_t prefix_bytes, uint64_t body_bytes, u
 void arena_trim(struct arena *a, struct arena_extent *x, uint64_t end_offset_bytes);
 void arena_finish(struct arena *a, struct arena_extent *x);
 
-/* A reference to the region that stands at this place, or NULL if it is gone. */
+/* A reference to the region that stands at this place, or NULL if it is gone, or not verified yet. */
 struct store_region *arena_ref(struct arena *a, const struct arena_place *place);
-bool arena_has(struct arena *a, const struct arena_place *place);
+bool arena_has(struct arena *a, const struct arena_place *place); /* true also for what is pending */
 struct arena_place arena_place_of(struct arena *a, struct store_region *r, uint64_t offset_bytes);
 
 /* Counts index entries, so that what is lost with a region is known without looking. */
 void arena_count_object(struct arena *a, const struct arena_place *place, int change);
 
+/* ---- syncing: data, then by the caller what refers to it, then the marks that say so ---- */
+
+/* Writes to the disk what was appended. A region that cannot be is lost. */
+void arena_sync_data(struct arena *a);
+void arena_sync_marks(struct arena *a);
+
+/* Withdraws a region whose bytes cannot be relied on; harmless when it is gone already. */
+void arena_lose(struct arena *a, struct store_region *region, const char *reason);
+
+/* Loses all that were found bad while they were read. */
+void arena_lose_bad(struct arena *a);
+
+/* ---- recovery: region by region, newest first ---- */
+
+struct arena_pending {
+    struct store_region *region; /* held */
+    struct arena_place begin;    /* where its records begin */
+    uint64_t synced_bytes;       /* no record before this offset can have been lost */
+};
+bool arena_pending_next(struct arena *a, struct arena_pending *ret_pending);
+void arena_pending_done(struct arena *a, const struct arena_pending *p); /* found from now on */
+void arena_pending_all(struct arena *a);                                 /* every region once more */
+
 struct arena_stats {
     uint64_t budget_bytes; /* as configured, or less since the disk was full */
-    uint64_t regions_live, regions_held, reclaimed, objects;
+    uint64_t regions_live, regions_held, regions_pending, reclaimed, objects;
     uint64_t tail_bytes; /* left unused at the ends of regions */
     uint64_t io_errors;
 };

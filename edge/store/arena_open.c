@@ -43,13 +43,22 @@ static int region_file_open(struct arena *a, struct arena_region *r, const char 
     return rv;
 }
 
-static int regions_load(struct arena *a, struct buf *error)
+/* After a power loss it is not known whether a spare was still one: only what was live is taken over. */
+static bool is_wanted(const struct arena_region *r, enum superblock_left left)
+{
+    uint32_t state = atomic_load_explicit(&r->entry->state, memory_order_acquire);
+    return state == REGION_LIVE || (state == REGION_SPARE && left != LEFT_BY_POWER_LOSS);
+}
+
+static int regions_load(struct arena *a, enum superblock_left left, struct buf *error)
 {
     for (uint32_t i = 0; i < a->pool_count; i++) {
         struct arena_region *r = &a->pool[i];
         const char *reason;
-        if (atomic_load_explicit(&r->entry->state, memory_order_acquire) == REGION_FREE)
+        if (!is_wanted(r, left)) {
+            atomic_store_explicit(&r->entry->state, REGION_FREE, memory_order_release);
             continue;
+        }
         int rv = region_file_open(a, r, &reason);
         if (rv == -EBADMSG) {
             log_warn("arena %s: region %" PRIu32 " is dropped: %s", a->folder->path, i, reason);
@@ -84,9 +93,20 @@ static int compare_sequence(const void *left, const void *right)
     return l->file_sequence < r->file_sequence ? -1 : l->file_sequence > r->file_sequence;
 }
 
+static void region_link_live(struct arena *a, struct arena_region *r, enum superblock_left left)
+{
+    uint64_t fill = r->entry->fill_bytes;
+    bool is_fill_known = left == LEFT_CLEAN && fill >= REGION_HEAD_BYTES && fill <= a->region_bytes &&
+                         fill % EXTENT_ALIGN == 0;
+    bool is_synced = superblock_synced(a->superblock, r->slot) == a->region_bytes;
+    r->is_pending = left == LEFT_BY_POWER_LOSS && !is_synced;
+    r->is_dirty = left == LEFT_BY_KILL && !is_synced;
+    arena_append_to(a, r, is_fill_known ? fill : a->region_bytes, r->is_pending);
+}
+
 /* Links what was loaded, in order of sequence; the last live one is filled on if it is known how far it is.
  */
-static int regions_link(struct arena *a, bool was_clean)
+static int regions_link(struct arena *a, enum superblock_left left)
 {
     struct arena_region **sorted = calloc(a->pool_count, sizeof(struct arena_region *));
     uint32_t count = 0;
@@ -103,9 +123,7 @@ static int regions_link(struct arena *a, bool was_clean)
             a->spare_count++;
             continue;
         }
-        bool is_known = was_clean && r->entry->fill_bytes >= REGION_HEAD_BYTES &&
-                        r->entry->fill_bytes <= a->region_bytes && r->entry->fill_bytes % EXTENT_ALIGN == 0;
-        arena_append_to(a, r, is_known ? r->entry->fill_bytes : a->region_bytes);
+        region_link_live(a, r, left);
     }
     free(sorted);
     return 0;
@@ -239,14 +257,14 @@ static void arena_free(struct arena *a)
 }
 
 int arena_open(const struct arena_options *options, struct folder *folder, struct superblock *sb,
-               bool was_clean, struct buf *error, struct arena **ret_arena)
+               enum superblock_left left, struct buf *error, struct arena **ret_arena)
 {
     struct arena *a = arena_new(options, folder, sb);
     if (!a)
         return -ENOMEM;
-    int rv = regions_load(a, error);
+    int rv = regions_load(a, left, error);
     if (rv == 0)
-        rv = regions_link(a, was_clean);
+        rv = regions_link(a, left);
     if (rv == 0) {
         folder_for_each(folder, unlink_unknown, a);
         regions_shrink(a);
@@ -264,28 +282,17 @@ int arena_open(const struct arena_options *options, struct folder *folder, struc
     return rv;
 }
 
-static bool region_sync(struct arena_region *r)
-{
-    if (!r->is_dirty)
-        return true;
-    if (fdatasync(r->region.fd) < 0)
-        return false;
-    r->is_dirty = false;
-    r->entry->synced_bytes = r->entry->fill_bytes;
-    return true;
-}
-
 bool arena_close(struct arena *a)
 {
-    bool synced = true;
-    struct arena_region *r;
     arena_thread_stop(a);
     arena_tear_down_all(a);
     if (a->current)
         a->current->entry->fill_bytes = a->fill_bytes;
-    LIST_FOR_EACH (r, &a->live, node) {
-        synced = region_sync(r) && synced;
-    }
+    uint64_t errors = counter_read(&a->io_errors);
+    arena_sync_data(a);
+    arena_sync_marks(a);
+    bool synced = counter_read(&a->io_errors) == errors;
+    arena_tear_down_all(a);
     arena_free(a);
     return synced;
 }

@@ -25,11 +25,16 @@ struct arena_region {
     /* guarded by arena.mutex */
     bool is_used;
     bool is_dirty;          /* written since the last sync */
+    bool is_pending;        /* to be recovered */
     uint32_t file_sequence; /* also while it cannot be found */
     uint32_t writers;       /* unfinished extents: it is not reclaimed under them */
+    uint64_t next_mark;     /* on the disk, and to be said so; 0: nothing new */
     struct list node;       /* in live, spares or dead; in none while held */
 
-    char padding[40]; /* counts of two regions in one cache line would slow both */
+    /* Instead of region.sequence while it is live, but must not be found before it has been verified. */
+    _Atomic uint32_t hidden_sequence;
+
+    char padding[20]; /* counts of two regions in one cache line would slow both */
 };
 
 _Static_assert(sizeof(struct arena_region) % 64 == 0, "whole cache lines");
@@ -51,6 +56,7 @@ struct arena {
     /* guarded by mutex */
     pthread_cond_t wake;
     bool is_woken, is_stopping;
+    bool has_new_files;           /* whose names may not be on the disk */
     struct arena_region *current; /* the last of live, or NULL when nothing can be appended */
     uint64_t fill_bytes;          /* of current: where the next extent begins */
     struct list live;             /* oldest first */
@@ -80,8 +86,15 @@ static inline void arena_wake(struct arena *a)
     pthread_cond_signal(&a->wake);
 }
 
-/* Under mutex: `r` is the newest region that can be found, and is appended to from here. */
-void arena_append_to(struct arena *a, struct arena_region *r, uint64_t fill_bytes);
+/* Under mutex: `r` is live. */
+static inline bool arena_region_is_live(const struct arena_region *r)
+{
+    return atomic_load_explicit(&r->region.sequence, memory_order_relaxed) != 0 ||
+           atomic_load_explicit(&r->hidden_sequence, memory_order_relaxed) != 0;
+}
+
+/* Under mutex: `r` is the newest live region, and is appended to from here. Hidden: not found yet. */
+void arena_append_to(struct arena *a, struct arena_region *r, uint64_t fill_bytes, bool is_hidden);
 
 /* ---- arena_upkeep.c ---- */
 

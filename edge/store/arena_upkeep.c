@@ -5,6 +5,7 @@
  * held for moments. upkeep_mutex is taken first; nothing is taken under mutex.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <time.h>
 #include <unistd.h>
@@ -48,6 +49,8 @@ void arena_region_begin(struct arena_region *r, uint32_t sequence)
     r->file_sequence = sequence;
     r->region.on_unused = on_unused;
     r->writers = 0;
+    r->is_dirty = false;
+    atomic_store_explicit(&r->region.is_bad, false, memory_order_relaxed);
     atomic_store_explicit(&r->region.sequence, 0, memory_order_relaxed);
     atomic_store_explicit(&r->region.refs, 1, memory_order_release);
 }
@@ -142,6 +145,7 @@ static int create_spare(struct arena *a, struct arena_region *r)
         list_push_back(&a->spares, &r->node);
         a->spare_count++;
         a->create_error = 0;
+        a->has_new_files = true;
     } else {
         on_create_failed(a, r, rv);
         rv = a->create_error;
@@ -168,8 +172,11 @@ static void withdraw(struct arena *a, struct arena_region *r) /* under mutex */
 {
     list_remove(&r->node);
     a->live_count--;
+    r->is_pending = false;
+    r->next_mark = 0;
     counter_add_shared(&a->reclaimed, 1); /* first: who misses an object of it sees the count */
     atomic_store_explicit(&r->region.sequence, 0, memory_order_release);
+    atomic_store_explicit(&r->hidden_sequence, 0, memory_order_release);
     atomic_store_explicit(&r->entry->state, REGION_FREE, memory_order_release);
 }
 
@@ -192,6 +199,27 @@ void arena_drop(struct arena *a, struct arena_region *r)
     withdraw(a, r);
     pthread_mutex_unlock(&a->mutex);
     reclaim(a, r);
+}
+
+void arena_lose(struct arena *a, struct store_region *region, const char *reason)
+{
+    struct arena_region *r = arena_region_of(region);
+    pthread_mutex_lock(&a->upkeep_mutex);
+    pthread_mutex_lock(&a->mutex);
+    bool is_live = arena_region_is_live(r);
+    if (is_live) {
+        if (r == a->current)
+            a->current = NULL;
+        withdraw(a, r);
+        counter_add_shared(&a->io_errors, 1);
+        arena_wake(a);
+    }
+    pthread_mutex_unlock(&a->mutex);
+    if (is_live) {
+        log_error("arena %s: region %" PRIu32 " is dropped: %s", a->folder->path, r->slot, reason);
+        reclaim(a, r);
+    }
+    pthread_mutex_unlock(&a->upkeep_mutex);
 }
 
 static struct arena_region *take_dead(struct arena *a) /* under mutex */

@@ -207,13 +207,10 @@ bool index_find(struct index *ix, struct hash128 hash, struct index_hit *ret_hit
     return true;
 }
 
-void index_insert(struct index *ix, struct hash128 hash, const struct arena_place *place,
-                  const struct store_meta *meta)
+static void insert_locked(struct index *ix, struct index_shard *shard, struct hash128 hash,
+                          const struct arena_place *place, const struct store_meta *meta)
 {
-    struct index_shard *shard = shard_of(ix, hash);
     bool gives_way;
-    REQUIRE(place->offset_bytes % OFFSET_UNIT == 0);
-    pthread_mutex_lock(&shard->mutex);
     struct index_entry *e = entry_choose(ix, hash, &gives_way);
     if (gives_way) {
         struct arena_place lost = entry_place(e);
@@ -223,6 +220,32 @@ void index_insert(struct index *ix, struct hash128 hash, const struct arena_plac
     }
     *e = entry_make(hash, place, meta);
     arena_count_object(ix->arena, place, 1);
+}
+
+void index_insert(struct index *ix, struct hash128 hash, const struct arena_place *place,
+                  const struct store_meta *meta)
+{
+    struct index_shard *shard = shard_of(ix, hash);
+    REQUIRE(place->offset_bytes % OFFSET_UNIT == 0);
+    pthread_mutex_lock(&shard->mutex);
+    insert_locked(ix, shard, hash, place, meta);
+    pthread_mutex_unlock(&shard->mutex);
+}
+
+static bool place_is_older(const struct arena_place *a, const struct arena_place *b)
+{
+    return a->sequence != b->sequence ? a->sequence < b->sequence : a->offset_bytes < b->offset_bytes;
+}
+
+void index_restore(struct index *ix, struct hash128 hash, const struct arena_place *place,
+                   const struct store_meta *meta)
+{
+    struct index_shard *shard = shard_of(ix, hash);
+    pthread_mutex_lock(&shard->mutex);
+    const struct index_entry *e = entry_find(ix, hash);
+    struct arena_place found = e ? entry_place(e) : (struct arena_place){0};
+    if (!e || !arena_has(ix->arena, &found) || place_is_older(&found, place))
+        insert_locked(ix, shard, hash, place, meta);
     pthread_mutex_unlock(&shard->mutex);
 }
 
@@ -458,9 +481,14 @@ int index_open(struct folder *f, struct arena *arena, uint64_t arena_id, uint64_
     return rv;
 }
 
+bool index_sync(struct index *ix)
+{
+    return msync(ix->head, ix->map_bytes, MS_SYNC) == 0;
+}
+
 bool index_close(struct index *ix)
 {
-    bool synced = msync(ix->head, ix->map_bytes, MS_SYNC) == 0;
+    bool synced = index_sync(ix);
     index_detach(ix);
     return synced;
 }

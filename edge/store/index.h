@@ -25,7 +25,8 @@ int index_probe(struct folder *f, uint64_t arena_id, const char **ret_reason);
  * arena must outlive it. 0 or a negative errno, with a sentence in `error`. */
 int index_open(struct folder *f, struct arena *arena, uint64_t arena_id, uint64_t bucket_count,
                struct buf *error, struct index **ret_index);
-bool index_close(struct index *ix); /* true if all of it is on the disk */
+bool index_sync(struct index *ix);  /* true if all of it is on the disk */
+bool index_close(struct index *ix); /* the same */
 
 struct index_hit {
     struct store_region *region; /* referenced */
@@ -40,6 +41,10 @@ bool index_find(struct index *ix, struct hash128 hash, struct index_hit *ret_hit
  */
 void index_insert(struct index *ix, struct hash128 hash, const struct arena_place *place,
                   const struct store_meta *meta);
+
+/* For a record found by walking: inserted unless something as new or newer stands under the hash. */
+void index_restore(struct index *ix, struct hash128 hash, const struct arena_place *place,
+                   const struct store_meta *meta);
 
 /* Both only if the entry still points to this place. */
 bool index_update(struct index *ix, struct hash128 hash, const struct arena_place *place,

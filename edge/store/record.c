@@ -44,6 +44,12 @@ static uint64_t header_sum(const struct record_header *h)
     return hash_sum(h, offsetof(struct record_header, sum));
 }
 
+/* Two sums mixed: nothing to allocate, and a byte that moves from one to the other is seen by the sizes. */
+static uint64_t text_sum(struct slice key_text, struct slice head)
+{
+    return hash_sum(key_text.data, key_text.size) * 31 + hash_sum(head.data, head.size);
+}
+
 int record_write(const struct record *r)
 {
     const struct arena_extent *x = &r->extent;
@@ -67,9 +73,7 @@ int record_write(const struct record *r)
                               .site_id = r->meta.site_id,
                               .content_class = r->meta.content_class,
                               .flags = r->meta.flags};
-    /* Two sums mixed: nothing to allocate, and a byte that moves from one to the other is seen by the sizes.
-     */
-    h.text_sum = hash_sum(r->key.text.data, r->key.text.size) * 31 + hash_sum(r->head.data, r->head.size);
+    h.text_sum = text_sum(r->key.text, r->head);
     h.sum = header_sum(&h);
     struct iovec parts[] = {
         {&h, sizeof(h)}, {(void *)r->key.text.data, r->key.text.size}, {(void *)r->head.data, r->head.size}};
@@ -86,15 +90,23 @@ static bool header_is_sane(const struct record_header *h, const struct store_reg
            RECORD_HEADER_BYTES + (uint64_t)h->key_size + h->head_size <= h->body_distance_bytes;
 }
 
+/* The header at this place, if it is that of a sealed record. */
+static const struct record_header *sealed_header(const struct store_region *region,
+                                                 const struct arena_place *place)
+{
+    if (place->offset_bytes % 64 != 0 || place->offset_bytes > region->size_bytes - RECORD_HEADER_BYTES)
+        return NULL;
+    const struct record_header *h = (const struct record_header *)(region->map + place->offset_bytes);
+    return header_is_sane(h, region, place) ? h : NULL;
+}
+
 enum record_found record_read(struct store_region *region, const struct arena_place *place,
                               const struct store_key *key, struct store_object *ret_object)
 {
-    if (place->offset_bytes % 64 != 0 || place->offset_bytes > region->size_bytes - RECORD_HEADER_BYTES)
+    const struct record_header *h = sealed_header(region, place);
+    if (!h)
         return RECORD_DAMAGED;
-    const char *at = region->map + place->offset_bytes;
-    const struct record_header *h = (const struct record_header *)at;
-    if (!header_is_sane(h, region, place))
-        return RECORD_DAMAGED;
+    const char *at = (const char *)h;
     struct slice text = {at + sizeof(*h), h->key_size};
     if (h->hash_high != key->hash.high || h->hash_low != key->hash.low || !slice_equal(text, key->text))
         return RECORD_OTHER_KEY;
@@ -106,4 +118,48 @@ enum record_found record_read(struct store_region *region, const struct arena_pl
                                         .key_text = text,
                                         .head = {at + sizeof(*h) + h->key_size, h->head_size}};
     return RECORD_OK;
+}
+
+bool record_examine(const struct store_region *region, const struct arena_place *place,
+                    const uint8_t secret[HASH_SECRET_SIZE], struct record_seen *ret_seen)
+{
+    const struct record_header *h = sealed_header(region, place);
+    if (!h)
+        return false;
+    struct hash128 hash = {h->hash_high, h->hash_low};
+    struct slice text = {(const char *)h + sizeof(*h), h->key_size};
+    if (!hash128_equal(hash, hash_key(secret, text)))
+        return false;
+    *ret_seen = (struct record_seen){.hash = hash,
+                                     .span_bytes = h->span_bytes,
+                                     .meta = {.generated_at_ms = h->generated_at_ms,
+                                              .fresh_until_ms = h->fresh_until_ms,
+                                              .stale_while_revalidate_s = h->stale_while_revalidate_s,
+                                              .stale_if_error_s = h->stale_if_error_s,
+                                              .total_size_bytes = h->total_size_bytes,
+                                              .site_id = h->site_id,
+                                              .content_class = h->content_class,
+                                              .flags = h->flags}};
+    return true;
+}
+
+bool record_verify(const struct store_region *region, const struct arena_place *place)
+{
+    const struct record_header *h = sealed_header(region, place);
+    if (!h)
+        return false;
+    const char *text = (const char *)h + sizeof(*h);
+    struct slice key_text = {text, h->key_size}, head = {text + h->key_size, h->head_size};
+    return h->text_sum == text_sum(key_text, head) &&
+           h->body_sum == hash_sum((const char *)h + h->body_distance_bytes, h->body_size_bytes);
+}
+
+int record_condemn(struct store_region *region, const struct arena_place *place, uint64_t span_bytes)
+{
+    struct record r = {.state = RECORD_ABANDONED,
+                       .extent = {.region = region,
+                                  .place = *place,
+                                  .body_offset_bytes = place->offset_bytes + RECORD_HEADER_BYTES,
+                                  .end_offset_bytes = place->offset_bytes + span_bytes}};
+    return record_write(&r);
 }

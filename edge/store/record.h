@@ -37,4 +37,23 @@ enum record_found { RECORD_OK, RECORD_OTHER_KEY, RECORD_DAMAGED };
 enum record_found record_read(struct store_region *region, const struct arena_place *place,
                               const struct store_key *key, struct store_object *ret_object);
 
+/* A sealed record as a walk over its region finds it, without an index. */
+struct record_seen {
+    struct hash128 hash;
+    struct store_meta meta; /* as it was when stored */
+    uint64_t span_bytes;    /* to the next record */
+};
+
+/* Judges what stands at this place, a multiple of 64, by its header, and by the keyed hash of its key, which
+ * no body can hold without knowing the secret. False: no sealed record begins here; look 64 bytes on, as what
+ * else stands here may say a span that is not true any more. */
+bool record_examine(const struct store_region *region, const struct arena_place *place,
+                    const uint8_t secret[HASH_SECRET_SIZE], struct record_seen *ret_seen);
+
+/* Whether key text, head and body of a record that was examined are what was stored: reads all of it. */
+bool record_verify(const struct store_region *region, const struct arena_place *place);
+
+/* Writes over the header, so that the record is never found again. 0 or -EIO. */
+int record_condemn(struct store_region *region, const struct arena_place *place, uint64_t span_bytes);
+
 #endif

@@ -12,23 +12,44 @@
 #include "store/store_private.h"
 
 #define OBJECT_BYTES_AVG_DEFAULT ((uint64_t)256 * 1024)
+#define SYNC_INTERVAL_MS_DEFAULT 3000
 
 /* ---- opening and closing ---- */
 
-/* Clears the folder of what cannot be used, and says why. What only cannot be read just now is left alone. */
-static int folder_judge(struct folder *f, uint64_t region_bytes)
+/* Clears the folder of what cannot be used, and says why. What only cannot be read just now is left alone.
+ * *ret_has_index is false when there is an arena without an index that can be used. */
+static int folder_judge(struct folder *f, uint64_t region_bytes, bool *ret_has_index)
 {
     uint64_t arena_id = 0;
     const char *reason = NULL;
+    *ret_has_index = true;
     int rv = superblock_probe(f, region_bytes, &reason, &arena_id);
-    if (rv == 0 && !reason)
-        rv = index_probe(f, arena_id, &reason);
+    if (rv < 0)
+        return rv;
+    if (reason) {
+        if (reason[0] != '\0')
+            log_warn("arena %s: %s; it starts empty", f->path, reason);
+        folder_clear(f);
+        return 0;
+    }
+    rv = index_probe(f, arena_id, &reason);
     if (rv < 0 || !reason)
         return rv;
-    if (reason[0] != '\0')
-        log_warn("arena %s: %s; it starts empty", f->path, reason);
-    folder_clear(f);
-    return 0;
+    log_warn("arena %s: %s; it is made again from the regions, while serving", f->path, reason);
+    *ret_has_index = false;
+    return unlinkat(f->fd, "index", 0) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+static int keeper_begin(struct store *s)
+{
+    const struct store_options *o = &s->options;
+    struct keeper_options options = {.arena = s->arena,
+                                     .index = s->index,
+                                     .superblock = s->superblock,
+                                     .path = o->path,
+                                     .interval_ms = o->sync_interval_ms ? o->sync_interval_ms
+                                                                        : SYNC_INTERVAL_MS_DEFAULT};
+    return keeper_start(&options, &s->keeper);
 }
 
 static int arena_start(struct store *s, struct buf *error)
@@ -44,22 +65,29 @@ static int arena_start(struct store *s, struct buf *error)
         rv = folder_open(o->path, error, &s->folder);
     if (rv < 0)
         return rv;
-    rv = folder_judge(&s->folder, o->region_bytes);
+    bool has_index;
+    rv = folder_judge(&s->folder, o->region_bytes, &has_index);
     if (rv == 0)
-        rv = superblock_open(&s->folder, o->region_bytes, &s->superblock, &s->was_clean);
+        rv = superblock_open(&s->folder, o->region_bytes, &s->superblock, &s->left);
+    if (rv == 0 && !has_index) /* said before a new one is made: a kill must not make it forgotten */
+        rv = superblock_forget_index(s->superblock);
     if (rv < 0)
         buf_printf(error, "arena %s: it cannot be opened: %s", o->path, strerror(-rv));
     if (rv == 0)
-        rv = arena_open(&options, &s->folder, s->superblock, s->was_clean, error, &s->arena);
+        rv = arena_open(&options, &s->folder, s->superblock, s->left, error, &s->arena);
     if (rv == 0)
         rv = index_open(&s->folder, s->arena, s->superblock->arena_id, bucket_count, error, &s->index);
+    if (rv == 0 && (rv = keeper_begin(s)) < 0)
+        buf_printf(error, "arena %s: its thread cannot be started: %s", o->path, strerror(-rv));
     return rv;
 }
 
 /* Without an index the opening failed, and all is as it was found. */
 static void store_free(struct store *s)
 {
-    bool synced = s->index ? index_close(s->index) : s->was_clean;
+    if (s->keeper)
+        keeper_stop(s->keeper);
+    bool synced = s->index ? index_close(s->index) : s->left == LEFT_CLEAN;
     if (s->arena)
         synced = arena_close(s->arena) && synced;
     if (s->superblock)
@@ -94,6 +122,11 @@ void store_close(struct store *s)
 {
     CHECK(atomic_load(&s->transient.used_bytes) == 0);
     store_free(s);
+}
+
+bool store_sync(struct store *s)
+{
+    return !s->keeper || keeper_sync(s->keeper);
 }
 
 const uint8_t *store_hash_secret(const struct store *s)
@@ -172,6 +205,7 @@ void store_stats(struct store *s, struct store_stats *ret_stats)
         stats.region_bytes = s->options.region_bytes;
         stats.regions = arena.regions_live;
         stats.regions_held = arena.regions_held;
+        stats.regions_pending = arena.regions_pending;
         stats.reclaimed_regions = arena.reclaimed;
         stats.wasted_bytes += arena.tail_bytes;
         stats.objects = arena.objects;

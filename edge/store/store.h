@@ -39,6 +39,7 @@ struct store_options {
     uint64_t region_bytes;     /* power of two */
     uint64_t transient_bytes;  /* budget of transient memory */
     uint64_t object_bytes_avg; /* expected size of an object: sizes the index; 0 for the default (256 KiB) */
+    uint32_t sync_interval_ms; /* how long what was stored may not be on the disk yet; 0: the default (3 s) */
 };
 
 struct store_key {
@@ -88,6 +89,10 @@ int store_open(const struct store_options *options, struct buf *error, struct st
  */
 void store_close(struct store *s);
 
+/* All that was sealed, refreshed and removed before this is found again, removed still, after a power loss;
+ * false when it could not be brought to the disk. Waits for the disk: never on a loop. */
+bool store_sync(struct store *s);
+
 /* Secret of the keyed hash: random, made with the arena and kept in it. */
 const uint8_t *store_hash_secret(const struct store *s);
 
@@ -127,6 +132,7 @@ bool store_remove(struct store *s, const struct store_key *key);
 struct store_stats {
     uint64_t budget_bytes, region_bytes; /* the budget is smaller than configured once the disk was full */
     uint64_t regions, regions_held;      /* in use; reclaimed but still held open by readers */
+    uint64_t regions_pending;            /* to be verified, or to be walked, before all in them is found */
     uint64_t written_bytes;              /* bodies and heads since the start */
     uint64_t wasted_bytes;               /* padding, abandoned and unused reservations since the start */
     uint64_t reclaimed_regions;          /* since the start */

@@ -6,6 +6,7 @@
 #include "base/counter.h"
 #include "store/folder.h"
 #include "store/index.h"
+#include "store/keeper.h"
 #include "store/superblock.h"
 #include "store/transient.h"
 
@@ -15,9 +16,10 @@ struct store {
     struct store_options options;
     struct folder folder;
     struct superblock *superblock;
-    bool was_clean;      /* the arena was closed before, not killed */
+    enum superblock_left left;
     struct arena *arena; /* NULL: no disk, and none of those around it */
     struct index *index;
+    struct keeper *keeper;
 
     struct transient_budget transient;
     counter_t written_bytes, wasted_bytes, io_errors; /* any thread adds */

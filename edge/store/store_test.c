@@ -10,7 +10,7 @@
 
 #include "base/fault.h"
 #include "base/log.h"
-#include "store/superblock.h"
+#include "store/store_private.h"
 
 static int set_up(void **state)
 {
@@ -437,13 +437,11 @@ static void test_what_cannot_be_used_is_discarded(void **state)
     assert_starts_empty(f);
     scribble(f, "superblock", 0, "X", 1);
     assert_starts_empty(f);
-    scribble(f, "index", 0, "X", 1);
-    assert_starts_empty(f);
     f->options.region_bytes /= 2;
     assert_starts_empty(f);
 }
 
-static void test_another_boot_discards_what_was_not_closed(void **state)
+static void test_another_boot_verifies_what_was_not_synced(void **state)
 {
     struct fixture *f = *state;
     assert_int_equal(fixture_put(f, 1, 1, 1000), 0);
@@ -456,7 +454,64 @@ static void test_another_boot_discards_what_was_not_closed(void **state)
     f->store = NULL;
     scribble(f, "superblock", offsetof(struct superblock, boot_id), "another-boot", 12);
     scribble(f, "superblock", offsetof(struct superblock, clean), "\0\0\0", 4);
-    assert_starts_empty(f);
+    assert_int_equal(fixture_open(f), 0);
+    keeper_recover(f->store->keeper);
+    fixture_assert_found(f, 1, 1, 1000);
+    assert_int_equal(fixture_stats(f).regions_pending, 0);
+}
+
+/* Objects 0 to 9, two to a region, and no index any more. */
+static void lose_index(struct fixture *f)
+{
+    for (unsigned i = 0; i < 10; i++)
+        assert_int_equal(fixture_put(f, i, i, 100000), 0);
+    assert_int_equal(fixture_put(f, 3, 13, 500), 0); /* the newer one is found again */
+    store_close(f->store);
+    f->store = NULL;
+    scribble(f, "index", 0, "X", 1);
+    log_set_level(LOG_ERROR);
+    assert_int_equal(fixture_open(f), 0);
+    log_set_level(LOG_INFO);
+}
+
+static void assert_found_again(struct fixture *f, unsigned number, unsigned seed, size_t size)
+{
+    struct store_object o;
+    assert_true(fixture_get(f, number, &o));
+    assert_true(fixture_is(&o, seed, size));
+    assert_true(o.meta.fresh_until_ms <= o.meta.generated_at_ms); /* it is revalidated first */
+    assert_int_equal(o.meta.site_id, fixture_meta(seed).site_id);
+    store_release(&o);
+}
+
+static void test_lost_index_is_made_again(void **state)
+{
+    struct fixture *f = *state;
+    struct keeper_stats stats;
+    lose_index(f);
+    keeper_recover(f->store->keeper);
+    keeper_stats(f->store->keeper, &stats);
+    assert_int_equal(stats.restored, 11);
+    assert_int_equal(fixture_stats(f).objects, 10);
+    for (unsigned i = 0; i < 10; i++)
+        assert_found_again(f, i, i == 3 ? 13 : i, i == 3 ? 500 : 100000);
+    fixture_reopen(f);
+    keeper_stats(f->store->keeper, &stats);
+    assert_int_equal(stats.restored, 0);
+    assert_found_again(f, 9, 9, 100000);
+}
+
+static void test_interrupted_recovery_goes_on(void **state)
+{
+    struct fixture *f = *state;
+    lose_index(f);
+    for (unsigned i = 0; i < 5; i++) /* at any moment of it */
+        fixture_reopen(f);
+    assert_int_equal(fixture_put(f, 4, 14, 700), 0); /* newer than what is still to be found */
+    keeper_recover(f->store->keeper);
+    fixture_assert_found(f, 4, 14, 700);
+    for (unsigned i = 5; i < 10; i++)
+        assert_found_again(f, i, i, 100000);
 }
 
 static void test_damaged_record_is_a_miss(void **state)
@@ -723,7 +778,9 @@ int main(void)
         TEST(test_no_room_is_told),
         TEST(test_bad_sizes_are_told),
         TEST(test_what_cannot_be_used_is_discarded),
-        TEST(test_another_boot_discards_what_was_not_closed),
+        TEST(test_another_boot_verifies_what_was_not_synced),
+        TEST(test_lost_index_is_made_again),
+        TEST(test_interrupted_recovery_goes_on),
         TEST(test_damaged_record_is_a_miss),
         TEST(test_lost_region_file_loses_only_its_objects),
         TEST(test_size_can_be_changed),

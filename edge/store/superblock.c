@@ -20,6 +20,9 @@ _Static_assert(ATOMIC_INT_LOCK_FREE == 2, "atomics in a mapped file must be plai
 /* Half of the sequence numbers: the other half lasts for longer than a process runs. */
 #define SEQUENCE_OPEN_MAX (UINT32_MAX / 2)
 
+/* More than can be given out between two syncs of the superblock. */
+#define SEQUENCES_LOST_MAX 65536u
+
 /* Empty where there is no such file: any boot may then be another one. 0 or a negative errno. */
 static int boot_id_read(char ret_id[BOOT_ID_SIZE])
 {
@@ -41,8 +44,7 @@ static uint64_t fixed_sum(const struct superblock *sb)
     return hash_sum(sb, offsetof(struct superblock, fixed_sum));
 }
 
-static const char *superblock_judge(const struct superblock *sb, uint64_t region_bytes,
-                                    const char boot_id[BOOT_ID_SIZE])
+static const char *superblock_judge(const struct superblock *sb, uint64_t region_bytes)
 {
     if (memcmp(sb->magic, superblock_magic, sizeof(superblock_magic)) != 0)
         return "its superblock is not one of ours, or damaged";
@@ -56,17 +58,11 @@ static const char *superblock_judge(const struct superblock *sb, uint64_t region
         return "it was made with another region size";
     if (sb->next_sequence > SEQUENCE_OPEN_MAX)
         return "its sequence numbers are used up";
-    if (!sb->clean && (boot_id[0] == '\0' || memcmp(sb->boot_id, boot_id, BOOT_ID_SIZE) != 0))
-        return "the machine went down while it was in use, and it is not known what reached the disk";
     return NULL;
 }
 
 int superblock_probe(struct folder *f, uint64_t region_bytes, const char **ret_reason, uint64_t *ret_arena_id)
 {
-    char boot_id[BOOT_ID_SIZE] = "";
-    int rv = boot_id_read(boot_id);
-    if (rv < 0)
-        return rv;
     int fd = openat(f->fd, "superblock", O_RDONLY | O_CLOEXEC);
     if (fd < 0 && errno != ENOENT)
         return -errno;
@@ -75,10 +71,10 @@ int superblock_probe(struct folder *f, uint64_t region_bytes, const char **ret_r
         return 0;
     struct superblock *sb = malloc(sizeof(*sb));
     ssize_t n = sb ? pread(fd, sb, sizeof(*sb), 0) : -1;
-    rv = !sb ? -ENOMEM : n < 0 ? -errno : 0;
+    int rv = !sb ? -ENOMEM : n < 0 ? -errno : 0;
     if (rv == 0)
-        *ret_reason = n == (ssize_t)sizeof(*sb) ? superblock_judge(sb, region_bytes, boot_id)
-                                                : "its superblock is cut short";
+        *ret_reason =
+            n == (ssize_t)sizeof(*sb) ? superblock_judge(sb, region_bytes) : "its superblock is cut short";
     if (rv == 0 && !*ret_reason)
         *ret_arena_id = sb->arena_id;
     free(sb);
@@ -116,32 +112,101 @@ static void superblock_make(struct superblock *sb, uint64_t region_bytes)
     sb->fixed_sum = fixed_sum(sb);
 }
 
-int superblock_open(struct folder *f, uint64_t region_bytes, struct superblock **ret_superblock,
-                    bool *ret_was_clean)
+static enum superblock_left how_left(const struct superblock *sb, const char boot_id[BOOT_ID_SIZE])
 {
+    if (sb->recovery & RECOVERY_VERIFY)
+        return LEFT_BY_POWER_LOSS; /* which had not been seen to yet */
+    if (sb->clean)
+        return LEFT_CLEAN;
+    bool is_same_boot = boot_id[0] != '\0' && memcmp(sb->boot_id, boot_id, BOOT_ID_SIZE) == 0;
+    return is_same_boot ? LEFT_BY_KILL : LEFT_BY_POWER_LOSS;
+}
+
+static void skip_sequence(void *context, const char *name)
+{
+    struct superblock *sb = context;
+    uint32_t slot, sequence;
+    if (folder_parse_region_name(name, &slot, &sequence) && sequence >= sb->next_sequence &&
+        sequence < SEQUENCE_OPEN_MAX)
+        sb->next_sequence = sequence + 1;
+}
+
+static void mark_open(struct folder *f, struct superblock *sb, const char boot_id[BOOT_ID_SIZE],
+                      enum superblock_left left)
+{
+    if (left == LEFT_BY_POWER_LOSS) {
+        folder_for_each(f, skip_sequence, sb);
+        sb->next_sequence += SEQUENCES_LOST_MAX;
+        sb->recovery |= RECOVERY_VERIFY;
+    }
+    memcpy(sb->boot_id, boot_id, BOOT_ID_SIZE);
+    sb->clean = 0;
+}
+
+int superblock_open(struct folder *f, uint64_t region_bytes, struct superblock **ret_superblock,
+                    enum superblock_left *ret_left)
+{
+    char boot_id[BOOT_ID_SIZE] = "";
+    int rv = boot_id_read(boot_id);
+    if (rv < 0)
+        return rv;
     bool is_new = faccessat(f->fd, "superblock", F_OK, 0) < 0;
     struct superblock *sb = superblock_map(f, is_new);
     if (!sb)
         return -errno;
     if (is_new)
         superblock_make(sb, region_bytes);
-    bool was_clean = sb->clean != 0;
-    sb->clean = 0;
-    int rv = boot_id_read(sb->boot_id);
-    if (rv == 0 && (msync(sb, sizeof(*sb), MS_SYNC) < 0 || fsync(f->fd) < 0))
+    enum superblock_left left = is_new ? LEFT_CLEAN : how_left(sb, boot_id);
+    mark_open(f, sb, boot_id, left);
+    if (!superblock_sync(sb) || fsync(f->fd) < 0) {
         rv = -errno;
-    if (rv < 0) {
         munmap(sb, sizeof(*sb));
         return rv;
     }
     *ret_superblock = sb;
-    *ret_was_clean = was_clean;
+    *ret_left = left;
     return 0;
+}
+
+/* ---- marks ---- */
+
+static uint32_t synced_check(const struct superblock *sb, uint32_t slot)
+{
+    const struct superblock_region *entry = &sb->regions[slot];
+    uint64_t said[] = {sb->arena_id, slot, entry->sequence, entry->synced_bytes};
+    return (uint32_t)hash_sum(said, sizeof(said));
+}
+
+uint64_t superblock_synced(const struct superblock *sb, uint32_t slot)
+{
+    const struct superblock_region *entry = &sb->regions[slot];
+    bool is_true = entry->synced_bytes > REGION_HEAD_BYTES && entry->synced_bytes <= sb->region_bytes &&
+                   entry->synced_check == synced_check(sb, slot);
+    return is_true ? entry->synced_bytes : REGION_HEAD_BYTES;
+}
+
+void superblock_set_synced(struct superblock *sb, uint32_t slot, uint64_t synced_bytes)
+{
+    sb->regions[slot].synced_bytes = synced_bytes;
+    sb->regions[slot].synced_check = synced_check(sb, slot);
+}
+
+bool superblock_sync(struct superblock *sb)
+{
+    return msync(sb, sizeof(*sb), MS_SYNC) == 0;
+}
+
+int superblock_forget_index(struct superblock *sb)
+{
+    for (uint32_t i = 0; i < SUPERBLOCK_REGIONS_MAX; i++)
+        atomic_store_explicit(&sb->regions[i].objects, 0, memory_order_relaxed);
+    sb->recovery |= RECOVERY_INDEX;
+    return superblock_sync(sb) ? 0 : -EIO;
 }
 
 void superblock_close(struct superblock *sb, bool synced)
 {
-    if (synced && msync(sb, sizeof(*sb), MS_SYNC) == 0) {
+    if (synced && superblock_sync(sb)) {
         sb->clean = 1;
         msync(sb, 4096, MS_SYNC);
     }

@@ -8,6 +8,7 @@
 #define STORE_SUPERBLOCK_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 
 #include "base/hash.h"
 #include "store/folder.h"
@@ -23,9 +24,15 @@ struct superblock_region {
     _Atomic uint32_t state; /* enum region_state, stored after all else of the slot */
     uint32_t sequence;
     _Atomic uint32_t objects; /* index entries that point here */
-    uint32_t unused;
-    uint64_t fill_bytes;   /* true after a clean stop; the region's size once nothing more goes in */
-    uint64_t synced_bytes; /* known to be on the disk */
+    uint32_t synced_check;    /* of the mark below: a torn one is none */
+    uint64_t fill_bytes;      /* true after a clean stop; the region's size once nothing more goes in */
+    uint64_t synced_bytes;    /* the mark: all records before it are finished, and on the disk */
+};
+
+/* What an opening found to be done, and a kill must not make forgotten. */
+enum superblock_recovery {
+    RECOVERY_VERIFY = 1, /* power was lost: what stands behind the marks is to be verified */
+    RECOVERY_INDEX = 2,  /* the index was lost: all regions are to be walked */
 };
 
 struct superblock {
@@ -41,7 +48,8 @@ struct superblock {
     char boot_id[BOOT_ID_SIZE];
     uint32_t clean;         /* it was closed, and all of it synced */
     uint32_t next_sequence; /* of the next region; grows with each, never comes again */
-    char unused[3992];
+    uint32_t recovery;      /* enum superblock_recovery, or-ed */
+    char unused[3988];
     struct superblock_region regions[SUPERBLOCK_REGIONS_MAX];
 };
 
@@ -63,9 +71,20 @@ int superblock_probe(struct folder *f, uint64_t region_bytes, const char **ret_r
                      uint64_t *ret_arena_id);
 
 /* Maps the superblock, making it when there is none, and marks it open in this boot (on the disk too, so that
- * a power loss from here on is seen). ret_was_clean: it was closed, not killed. 0 or a negative errno. */
+ * a power loss from here on is seen). After one, sequence numbers go on behind all that may have been given
+ * out. 0 or a negative errno. */
+enum superblock_left { LEFT_CLEAN, LEFT_BY_KILL, LEFT_BY_POWER_LOSS };
 int superblock_open(struct folder *f, uint64_t region_bytes, struct superblock **ret_superblock,
-                    bool *ret_was_clean);
+                    enum superblock_left *ret_left);
+
+/* The mark of a slot, or where its records begin. Setting it says that this much is on the disk. */
+uint64_t superblock_synced(const struct superblock *sb, uint32_t slot);
+void superblock_set_synced(struct superblock *sb, uint32_t slot, uint64_t synced_bytes);
+
+/* The index is lost, and what was counted with it: all regions are to be walked. 0 or -EIO. */
+int superblock_forget_index(struct superblock *sb);
+
+bool superblock_sync(struct superblock *sb); /* true if all of it is on the disk */
 
 /* Marks it clean when `synced` says that all else is on the disk; unmaps. */
 void superblock_close(struct superblock *sb, bool synced);

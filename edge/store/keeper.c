@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Syncing in the order that makes marks true, and recovery region by region, a sync between two of them. */
+#include "store/keeper.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/check.h"
+#include "base/counter.h"
+#include "base/log.h"
+#include "store/record.h"
+#include "store/superblock.h"
+
+struct keeper {
+    struct keeper_options options; /* fixed */
+    pthread_t thread;
+
+    pthread_mutex_t mutex;
+    /* guarded by mutex */
+    pthread_cond_t wake, done;
+    uint64_t syncs_wanted, syncs_done;
+    bool has_failed; /* the last sync */
+    bool is_recovered;
+
+    _Atomic bool is_stopping;
+    counter_t syncs, verified, damaged, restored; /* written by the thread */
+};
+
+/* ---- syncing ---- */
+
+/* Data first, then what refers to it, then the marks: at any moment what a mark says is true. */
+static bool sync_all(struct keeper *k)
+{
+    struct arena_stats before, after;
+    arena_stats(k->options.arena, &before);
+    arena_lose_bad(k->options.arena);
+    arena_sync_data(k->options.arena);
+    bool is_index_synced = index_sync(k->options.index);
+    arena_sync_marks(k->options.arena);
+    arena_stats(k->options.arena, &after);
+    counter_add(&k->syncs, 1);
+    return is_index_synced && before.io_errors == after.io_errors;
+}
+
+/* ---- recovery ---- */
+
+/* An object that was found by walking has lost what was learned of it since it was stored, a purge perhaps:
+ * it is revalidated before it is used. */
+static void restore(struct keeper *k, const struct arena_place *place, const struct record_seen *seen)
+{
+    struct store_meta meta = seen->meta;
+    if (meta.fresh_until_ms > meta.generated_at_ms)
+        meta.fresh_until_ms = meta.generated_at_ms;
+    meta.stale_while_revalidate_s = meta.stale_if_error_s = 0;
+    index_restore(k->options.index, seen->hash, place, &meta);
+    counter_add(&k->restored, 1);
+}
+
+/* False when it can be neither believed nor condemned. */
+static bool recover_record(struct keeper *k, const struct arena_pending *p, const struct arena_place *place,
+                           const struct record_seen *seen)
+{
+    if (place->offset_bytes >= p->synced_bytes) {
+        counter_add(&k->verified, 1);
+        if (!record_verify(p->region, place)) {
+            counter_add(&k->damaged, 1);
+            index_remove(k->options.index, seen->hash, place);
+            return record_condemn(p->region, place, seen->span_bytes) == 0;
+        }
+    }
+    if (k->options.superblock->recovery & RECOVERY_INDEX)
+        restore(k, place, seen);
+    return true;
+}
+
+/* False when it was interrupted. *ret_is_usable: all that can be found in the region is what was stored. */
+static bool walk(struct keeper *k, const struct arena_pending *p, bool *ret_is_usable)
+{
+    const uint8_t *secret = k->options.superblock->hash_secret;
+    struct arena_place place = p->begin;
+    struct record_seen seen;
+    bool is_usable = true;
+    if (!(k->options.superblock->recovery & RECOVERY_INDEX))
+        place.offset_bytes = p->synced_bytes;
+    while (is_usable && place.offset_bytes < p->region->size_bytes) {
+        if (atomic_load_explicit(&k->is_stopping, memory_order_relaxed))
+            return false;
+        if (record_examine(p->region, &place, secret, &seen)) {
+            is_usable = recover_record(k, p, &place, &seen);
+            place.offset_bytes += seen.span_bytes;
+        } else {
+            place.offset_bytes += 64;
+        }
+    }
+    *ret_is_usable = is_usable && !region_is_bad(p->region);
+    return true;
+}
+
+/* One region. False when there is nothing left to do, or not now. */
+static bool recover_step(struct keeper *k)
+{
+    struct arena_pending p;
+    bool is_usable;
+    if (!arena_pending_next(k->options.arena, &p))
+        return false;
+    if (!walk(k, &p, &is_usable)) {
+        region_unref(p.region); /* stays hidden; `recovery` stays set */
+        return false;
+    }
+    if (!is_usable)
+        arena_lose(k->options.arena, p.region, "it cannot be read after a power loss");
+    arena_pending_done(k->options.arena, &p);
+    return true;
+}
+
+/* Only when what was found damaged is known to be gone may it be forgotten that there was something to do. */
+static void recover_finish(struct keeper *k)
+{
+    if (sync_all(k)) {
+        k->options.superblock->recovery = 0;
+        superblock_sync(k->options.superblock);
+    }
+    log_info("arena %s: recovered: %" PRIu64 " records verified, %" PRIu64 " of them damaged, %" PRIu64
+             " found again",
+             k->options.path, counter_read(&k->verified), counter_read(&k->damaged),
+             counter_read(&k->restored));
+}
+
+/* ---- the thread ---- */
+
+static struct timespec after_ms(uint32_t ms)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_sec += ms / 1000;
+    t.tv_nsec += (long)(ms % 1000) * 1000000;
+    if (t.tv_nsec >= 1000000000) {
+        t.tv_sec++;
+        t.tv_nsec -= 1000000000;
+    }
+    return t;
+}
+
+static bool is_due(const struct timespec *due)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec != due->tv_sec ? now.tv_sec > due->tv_sec : now.tv_nsec >= due->tv_nsec;
+}
+
+static void sync_step(struct keeper *k) /* under mutex, which is let go meanwhile */
+{
+    uint64_t wanted = k->syncs_wanted;
+    pthread_mutex_unlock(&k->mutex);
+    bool is_synced = sync_all(k);
+    pthread_mutex_lock(&k->mutex);
+    k->syncs_done = wanted;
+    k->has_failed = !is_synced;
+    pthread_cond_broadcast(&k->done);
+}
+
+static void recovery_step(struct keeper *k) /* under mutex, which is let go meanwhile */
+{
+    pthread_mutex_unlock(&k->mutex);
+    bool is_done = !recover_step(k) && !atomic_load(&k->is_stopping);
+    if (is_done)
+        recover_finish(k);
+    pthread_mutex_lock(&k->mutex);
+    k->is_recovered = is_done;
+    if (is_done)
+        pthread_cond_broadcast(&k->done);
+}
+
+static void *keeper_thread(void *argument)
+{
+    struct keeper *k = argument;
+    struct timespec due = after_ms(k->options.interval_ms);
+    pthread_mutex_lock(&k->mutex);
+    while (!atomic_load(&k->is_stopping)) {
+        if (k->syncs_wanted != k->syncs_done || is_due(&due)) {
+            sync_step(k);
+            due = after_ms(k->options.interval_ms);
+        } else if (!k->is_recovered) {
+            recovery_step(k);
+        } else {
+            pthread_cond_timedwait(&k->wake, &k->mutex, &due);
+        }
+    }
+    pthread_mutex_unlock(&k->mutex);
+    return NULL;
+}
+
+static void condition_init(pthread_cond_t *condition)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(condition, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
+static void keeper_free(struct keeper *k)
+{
+    pthread_cond_destroy(&k->wake);
+    pthread_cond_destroy(&k->done);
+    pthread_mutex_destroy(&k->mutex);
+    free(k);
+}
+
+int keeper_start(const struct keeper_options *options, struct keeper **ret_keeper)
+{
+    sigset_t all, before;
+    struct keeper *k = calloc(1, sizeof(*k));
+    if (!k)
+        return -ENOMEM;
+    k->options = *options;
+    k->is_recovered = options->superblock->recovery == 0;
+    pthread_mutex_init(&k->mutex, NULL);
+    condition_init(&k->wake);
+    condition_init(&k->done);
+    if (options->superblock->recovery & RECOVERY_INDEX)
+        arena_pending_all(options->arena);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int rv = -pthread_create(&k->thread, NULL, keeper_thread, k);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (rv < 0)
+        keeper_free(k);
+    else
+        *ret_keeper = k;
+    return rv;
+}
+
+void keeper_stop(struct keeper *k)
+{
+    pthread_mutex_lock(&k->mutex);
+    atomic_store(&k->is_stopping, true);
+    pthread_cond_signal(&k->wake);
+    pthread_mutex_unlock(&k->mutex);
+    pthread_join(k->thread, NULL);
+    keeper_free(k);
+}
+
+bool keeper_sync(struct keeper *k)
+{
+    pthread_mutex_lock(&k->mutex);
+    uint64_t wanted = ++k->syncs_wanted;
+    pthread_cond_signal(&k->wake);
+    while (k->syncs_done < wanted)
+        pthread_cond_wait(&k->done, &k->mutex);
+    bool is_synced = !k->has_failed;
+    pthread_mutex_unlock(&k->mutex);
+    return is_synced;
+}
+
+void keeper_recover(struct keeper *k)
+{
+    pthread_mutex_lock(&k->mutex);
+    while (!k->is_recovered)
+        pthread_cond_wait(&k->done, &k->mutex);
+    pthread_mutex_unlock(&k->mutex);
+}
+
+void keeper_stats(const struct keeper *k, struct keeper_stats *ret_stats)
+{
+    *ret_stats = (struct keeper_stats){.syncs = counter_read(&k->syncs),
+                                       .verified = counter_read(&k->verified),
+                                       .damaged = counter_read(&k->damaged),
+                                       .restored = counter_read(&k->restored)};
+}
