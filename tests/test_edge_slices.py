@@ -97,6 +97,22 @@ def test_a_seek_costs_the_slices_it_touches(edge, origin):
     assert len(scene.server.requests) == requests
 
 
+def test_a_sought_slice_is_finished(edge, origin):
+    """Its viewer has what it wanted and leaves: the rest of the slice is little, however large the object is."""
+    scene, gate = Scene(edge, origin()), threading.Event()
+    scene.server.on("/movie.mp4", [
+        head(206, {**ONE, "Content-Length": SLICE, "Content-Range": f"bytes {5 * SLICE}-{6 * SLICE - 1}/{SIZE}"}),
+        send(DATA[5 * SLICE:][:1000]), wait(gate), send(DATA[5 * SLICE + 1000:6 * SLICE])])
+    assert_part(scene.get("/movie.mp4", span(5 * SLICE, 5 * SLICE + 99)), DATA, 5 * SLICE, 5 * SLICE + 99)
+    scene.wait_for("flights.readers", 0)
+    gate.set()
+    scene.wait_for("flights.active", 0)
+    response = scene.get("/movie.mp4", span(5 * SLICE, 6 * SLICE - 1))
+    assert_part(response, DATA, 5 * SLICE, 6 * SLICE - 1)
+    assert "hit" in cache_status(response)
+    assert scene.server.count() == 1
+
+
 def test_viewers_seek_to_one_place_together(edge, origin):
     scene, gate = Scene(edge, origin()), threading.Event()
     scene.server.on("/movie.mp4", lambda request: [wait(gate), *file_answer(request, DATA, ONE)])

@@ -161,6 +161,7 @@ flight_write_size_hint(const struct flight *f); /* so many bytes next end at a b
 bool flight_is_full(struct flight *f);          /* private: pause until on_room */
 bool flight_is_orphaned(struct flight *f);
 uint64_t flight_filled_bytes(const struct flight *f); /* received of the body so far: filled - first */
+uint64_t flight_extent_bytes(const struct flight *f); /* that it will receive; or FLIGHT_SIZE_UNKNOWN */
 struct slice flight_body(struct flight *f); /* the whole body, when it stands in one piece; else empty */
 
 /* Each frees the filler's hold. finish: the body is complete. */

@@ -37,6 +37,11 @@ const struct store_object *flight_stale(const struct flight *f)
     return f->has_stale ? &f->stale : NULL;
 }
 
+uint64_t flight_extent_bytes(const struct flight *f)
+{
+    return f->limit_bytes == FLIGHT_NO_LIMIT ? FLIGHT_SIZE_UNKNOWN : f->limit_bytes - f->first_bytes;
+}
+
 void flight_range(const struct flight *f, bool *ret_ranged, uint64_t *ret_first, uint64_t *ret_limit)
 {
     *ret_ranged = f->is_ranged;

@@ -372,15 +372,15 @@ static void on_head(struct fetch *fetch, const struct http_head *head)
 
 /* Whether a fill without readers is worth its bytes: it is when little is missing, against what was paid for.
  */
-static bool is_worth_finishing(const struct fill *f, uint64_t total, bool is_private)
+static bool is_worth_finishing(const struct fill *f, bool is_private)
 {
-    uint64_t filled = flight_filled_bytes(f->flight);
+    uint64_t filled = flight_filled_bytes(f->flight), extent = flight_extent_bytes(f->flight);
     uint64_t cheap = 2 * flight_table_slice_bytes(f->origin->options.flights);
     if (is_private || !f->is_kept)
         return false;
-    if (total == FLIGHT_SIZE_UNKNOWN)
+    if (extent == FLIGHT_SIZE_UNKNOWN)
         return f->orphaned_bytes < ORPHAN_UNSIZED_MAX;
-    return total - size_min(total, filled) <= cheap || filled >= total / 2;
+    return extent - filled <= cheap || filled >= extent / 2;
 }
 
 static void drop_if_worthless(struct fill *f)
@@ -390,7 +390,7 @@ static void drop_if_worthless(struct fill *f)
     const struct flight_head *head = flight_head(&probe, &state);
     if (!flight_is_orphaned(f->flight))
         return;
-    if (head && is_worth_finishing(f, flight_total_size(&probe), head->is_private))
+    if (head && is_worth_finishing(f, head->is_private))
         return;
     if (!head && state == FLIGHT_WAIT &&
         !f->asked.is_head) /* what it will be is not known yet: decide at the head */
