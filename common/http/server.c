@@ -340,6 +340,7 @@ static void serve(struct connection *c)
     c->x.body = buf_slice(&c->body);
     c->x.user = NULL;
     c->x.events = NULL;
+    c->x.is_last = false;
     server_response_begin(c);
     counter_add(&s->stats.requests, 1);
     s->options.on_request(&c->x, s->options.user);
@@ -659,8 +660,10 @@ void http_server_drain(struct http_server *s, void (*on_drained_fn)(void *user),
     s->on_drained = on_drained_fn;
     s->drain_user = user;
     LIST_FOR_EACH_SAFE (c, following, &s->connections, node) {
-        if (c->state == CONNECTION_HANDSHAKE || c->state == CONNECTION_LINGER ||
-            ((c->state == CONNECTION_IDLE || c->state == CONNECTION_HEAD) && unread_size(c) == 0))
+        if (c->state == CONNECTION_HTTP2)
+            h2_connection_drain(c->h2);
+        else if (c->state == CONNECTION_HANDSHAKE || c->state == CONNECTION_LINGER ||
+                 ((c->state == CONNECTION_IDLE || c->state == CONNECTION_HEAD) && unread_size(c) == 0))
             server_connection_close(c, false);
     }
     note_drained(s);
