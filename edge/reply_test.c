@@ -74,7 +74,7 @@ static void test_a_304_that_says_the_same(void **state)
     add(&head, "Cache-Control", "public");
     add(&head, "cache-control", "max-age=1");
     add(&head, "Date", "Tue, 03 Jan 2023 03:04:05 GMT");
-    assert_true(reply_update_head(slice_of(stored), &head, NOW_MS, &out, &is_changed));
+    assert_true(reply_update_head(slice_of(stored), &head, false, NOW_MS, &out, &is_changed));
     assert_false(is_changed);
     assert_text(&out, "200\r\nETag: \"a\"\r\nX: 1\r\nCache-Control: public\r\ncache-control: max-age=1\r\n"
                       "Date: Tue, 03 Jan 2023 03:04:05 GMT\r\n");
@@ -94,9 +94,13 @@ static void test_a_304_that_changes_fields(void **state)
     add(&head, "Content-Encoding", "gzip");
     add(&head, "Set-Cookie", "a=b");
     add(&head, "Connection", "close");
-    assert_true(reply_update_head(slice_of(stored), &head, NOW_MS, &out, &is_changed));
+    assert_true(reply_update_head(slice_of(stored), &head, false, NOW_MS, &out, &is_changed));
     assert_true(is_changed);
     assert_text(&out, "200\r\nETag: \"a\"\r\nX: 1\r\nCache-Control: public\r\n"
+                      "Date: Sun, 09 Sep 2001 01:46:40 GMT\r\n");
+    buf_clear(&out);
+    assert_true(reply_update_head(slice_of(stored), &head, true, NOW_MS, &out, &is_changed));
+    assert_text(&out, "200\r\nETag: \"a\"\r\nX: 1\r\nCache-Control: public\r\nSet-Cookie: a=b\r\n"
                       "Date: Sun, 09 Sep 2001 01:46:40 GMT\r\n");
     buf_fini(&out);
 }
