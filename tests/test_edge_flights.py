@@ -3,12 +3,14 @@
 by leaving or by reading slowly.
 """
 import hashlib
+import signal
 import threading
 
 import pytest
 
 from harness import counters
 from harness.client import Broken
+from harness.deadline import until
 from harness.herd import Herd
 from harness.origin import answer, chunk, close, head, last_chunk, send, wait
 from harness.scene import HOST, KIB, MIB, Scene, cache_status, noise
@@ -278,3 +280,66 @@ def test_a_stalled_viewer_is_disconnected(edge, origin):
     assert (record["status"], record["reason"]) == (200, "send_timeout")
     assert record["bytes_sent"] < len(data)
     counters.wait_for_rest(scene.edge)
+
+
+# --- the end of the edge ----------------------------------------------------------------------------------------------
+
+
+def test_ending_lets_viewers_finish(edge, origin):
+    """After SIGTERM nobody new is served, and who is being served gets the rest."""
+    scene, gate, data = Scene(edge, origin()), threading.Event(), noise(2 * MIB)
+    scene.server.on("/seg.ts", in_two(data, 64 * KIB, gate))
+    with scene.connect() as viewer, scene.connect() as idle:
+        viewer.request("/seg.ts")
+        viewer.read(1)
+        idle.request("/absent.ts")
+        idle.response()
+        scene.edge.process.send_signal(signal.SIGTERM)
+        assert idle.is_closed_by_peer()
+        with pytest.raises(ConnectionRefusedError):
+            until(lambda: scene.connect().close(), "listeners to close")
+        gate.set()
+        response = viewer.response()
+        assert body(response) == data
+        scene.edge.wait()
+
+
+def test_ending_while_fills_run_for_nobody(edge, origin):
+    """Nothing waits for these, and nothing of them is left."""
+    scene, gate = Scene(edge, origin()), threading.Event()
+    stale = {"Cache-Control": "max-age=0, stale-while-revalidate=100"}
+    scene.server.on("/seg.ts", in_two(noise(SLICE), 64 * KIB, gate))
+    scene.server.on("/chunks.ts", in_chunks(noise(SLICE), 64 * KIB, gate))
+    scene.server.on("/silent.ts", [wait(gate)])
+    scene.server.on_each("/stale.ts", [answer(200, b"stale", stale), [wait(gate)]])
+    scene.get("/stale.ts")
+    assert body(scene.get("/stale.ts")) == b"stale"
+    for path in ("/seg.ts", "/chunks.ts", "/silent.ts"):
+        with scene.connect() as viewer:
+            viewer.request(path)
+            scene.server.wait_for_requests(1, path)
+            viewer.reset()
+    scene.wait_for("flights.readers", 0)
+    assert scene.wait_for("flights.active", 4)
+    scene.edge.stop()
+
+
+def test_ending_has_an_end(edge, origin):
+    """Viewers in every state of waiting are cut off when the time for their last bytes is over."""
+    scene, gate = Scene(edge, origin()), threading.Event()
+    data = noise(24 * MIB)
+    scene.server.on("/seg.ts", in_two(data, 64 * KIB, gate))
+    scene.server.on("/large.ts", answer(200, data, LONG))
+    scene.server.on("/private.ts", answer(200, data, {"Cache-Control": "no-store"}))
+    scene.server.on("/silent.ts", [wait(gate)])
+    viewers = [scene.connect(receive_buffer=4 * KIB) for _ in range(8)]
+    for number, viewer in enumerate(viewers):
+        path = ("/seg.ts", "/large.ts", "/private.ts", "/silent.ts")[number % 4]
+        viewer.request(path)
+        if path != "/silent.ts":
+            viewer.read(1)
+    scene.server.wait_for_requests(1, "/silent.ts")
+    scene.edge.stop()
+    for viewer in viewers:
+        with pytest.raises(Broken):
+            viewer.response()
