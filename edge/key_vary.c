@@ -17,8 +17,9 @@
 static bool is_own(struct slice name)
 {
     static const char *const names[] = {
-        "host",          "content-length",    "accept-encoding",     "range",  "if-range", "if-match",
-        "if-none-match", "if-modified-since", "if-unmodified-since", "expect", "cdn-loop", "via",
+        "host",           "content-length",    "accept-encoding",     "range",  "if-range", "if-match",
+        "if-none-match",  "if-modified-since", "if-unmodified-since", "expect", "cdn-loop", "via",
+        "http2-settings",
     };
     for (size_t i = 0; i < ARRAY_COUNT(names); i++)
         if (slice_equal_nocase(name, slice_of(names[i])))
@@ -52,6 +53,8 @@ static bool is_delicate(struct slice name)
     for (size_t i = 0; i < ARRAY_COUNT(names); i++)
         if (slice_equal_nocase(name, slice_of(names[i])))
             return true;
+    if (slice_find(name, '_') < name.size) /* many a server takes it for '-': Content_Length */
+        return true;
     for (size_t i = 0; i < ARRAY_COUNT(prefixes); i++)
         if (name.size >= prefixes[i].size &&
             slice_equal_nocase(slice_make(name.data, prefixes[i].size), prefixes[i]))

@@ -51,6 +51,7 @@ enum cause {
     R(NONE, "none", 0)                                   \
     R(UNKNOWN_HOST, "unknown_host", 421)                 \
     R(METHOD_NOT_ALLOWED, "method_not_allowed", 405)     \
+    R(BAD_HOST, "bad_request_host", 400)                 \
     R(BAD_TARGET, "bad_request_target", 400)             \
     R(COUNTRY_DENIED, "country_denied", 403)             \
     R(COUNTRY_NOT_ALLOWED, "country_not_allowed", 403)   \

@@ -259,6 +259,7 @@ enum step request_refuse(struct request *r, enum refusal refusal)
     r->cause = CAUSE_REFUSED;
     r->refusal = refusal;
     r->reason = refusal_name(refusal);
+    r->x->is_last = refusal_status(refusal) == 400; /* who speaks so may mean more by what follows */
     struct slice extra =
         refusal == REFUSAL_METHOD_NOT_ALLOWED ? SLICE_LITERAL("Allow: GET, HEAD, OPTIONS\r\n") : SLICE_EMPTY;
     return reply_small(r, refusal_status(refusal), extra, refusal_name(refusal));
@@ -273,18 +274,21 @@ enum step request_fail(struct request *r, const char *reason, unsigned status)
 
 /* ---- route ---- */
 
-static bool find_site(struct request *r)
+static enum refusal find_site(struct request *r)
 {
     char local[ADDR_TEXT_MAX];
     struct uri_authority authority;
     struct slice host = http_head_get(r->x->request, "host");
-    if (r->uri.authority.data) /* absolute-form: its authority replaces Host (RFC 9112 section 3.2.2) */
+    bool is_absolute = r->uri.authority.data != NULL;
+    if (is_absolute) /* absolute-form: its authority replaces Host (RFC 9112 section 3.2.2) */
         host = r->uri.authority;
     if (!host.data) { /* HTTP/1.0 without Host: the address that was asked is the name */
         addr_format_ip(&r->x->local, local);
-        return site_find(r->env->sites, slice_of(local), &r->site);
+        authority.host = slice_of(local);
+    } else if (!uri_parse_authority(host, &authority)) {
+        return is_absolute ? REFUSAL_BAD_TARGET : REFUSAL_BAD_HOST;
     }
-    return uri_parse_authority(host, &authority) && site_find(r->env->sites, authority.host, &r->site);
+    return site_find(r->env->sites, authority.host, &r->site) ? REFUSAL_NONE : REFUSAL_UNKNOWN_HOST;
 }
 
 /* CDN-Loop (RFC 8586): whether the request has been through this very edge, as origin.c names it, or through
@@ -396,8 +400,9 @@ static enum step route(struct request *r)
     r->viewer = r->x->peer;
     if (!uri_parse_target(head->target, &r->uri))
         return request_refuse(r, REFUSAL_BAD_TARGET);
-    if (!find_site(r))
-        return request_refuse(r, REFUSAL_UNKNOWN_HOST);
+    enum refusal refusal = find_site(r);
+    if (refusal != REFUSAL_NONE)
+        return request_refuse(r, refusal);
     const struct site *site = r->site.site;
     place_viewer(r);
     if (is_looping(r))
@@ -410,7 +415,7 @@ static enum step route(struct request *r)
     if (!r->is_passed && r->x->body.size > 0) /* it means nothing here, and may mean something behind us */
         return request_refuse(r, REFUSAL_BODY_NOT_ALLOWED);
     const struct site_route *rules = &r->env->site_routes[site->id - 1];
-    enum refusal refusal = route_country_allowed(&rules->allow, &rules->deny, &r->place);
+    refusal = route_country_allowed(&rules->allow, &rules->deny, &r->place);
     if (refusal != REFUSAL_NONE)
         return request_refuse(r, refusal);
     if (!key_write(slice_of(site->config->name), r->uri.path, r->uri.query, &site->key_rules, &r->key_text,

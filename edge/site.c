@@ -151,6 +151,8 @@ bool site_find(const struct site_table *t, struct slice host, struct site_match 
         host.size--;
     if (host.size == 0 || host.size > sizeof(name))
         return false;
+    if (memchr(host.data, '*', host.size)) /* a pattern's own text is no name */
+        return false;
     for (size_t i = 0; i < host.size; i++)
         name[i] = host.data[i] >= 'A' && host.data[i] <= 'Z' ? (char)(host.data[i] + 32) : host.data[i];
     const struct site_name *slot = slot_of(t, slice_make(name, host.size));

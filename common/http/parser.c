@@ -119,6 +119,12 @@ static int on_chunk_data(llhttp_t *m, const char *at, size_t size)
     return p->stopped ? HPE_USER : 0;
 }
 
+/* No such chunk will ever be whole, and others would read its size as another number. */
+static int on_chunk_header(llhttp_t *m)
+{
+    return m->content_length > INT64_MAX / 2 ? HPE_USER : 0;
+}
+
 static int on_message_complete(llhttp_t *m)
 {
     struct http_parser *p = m->data;
@@ -135,6 +141,7 @@ static const llhttp_settings_t settings = {
     .on_header_value_complete = on_header_value_complete,
     .on_headers_complete = on_headers_complete,
     .on_body = on_chunk_data,
+    .on_chunk_header = on_chunk_header,
     .on_message_complete = on_message_complete,
 };
 

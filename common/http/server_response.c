@@ -164,7 +164,8 @@ static void choose_framing(struct connection *c, unsigned status, uint64_t body_
     else
         c->framing = request->version >= 11 ? HTTP_FRAMING_CHUNKED : HTTP_FRAMING_CLOSE;
     c->body_left = c->framing == HTTP_FRAMING_LENGTH ? body_size : 0;
-    c->keep_alive = request->keep_alive && !c->server->draining && c->framing != HTTP_FRAMING_CLOSE;
+    c->keep_alive =
+        request->keep_alive && !c->server->draining && !c->x.is_last && c->framing != HTTP_FRAMING_CLOSE;
 }
 
 /* Not snprintf: this is done for every hit. */

@@ -40,6 +40,8 @@ struct exchange {
     void *user;                           /* the handler's */
     const struct exchange_events *events; /* set by the handler inside on_request */
     const struct exchange_ops *ops;       /* the version's */
+    bool is_last; /* the handler's, before it responds: what follows on this connection is not to be trusted.
+                     A version whose requests cannot run into each other may ignore it */
 };
 
 /* Sends the head. `fields`: complete lines "Name: value\r\n", nothing about framing or the connection:
