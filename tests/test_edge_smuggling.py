@@ -396,3 +396,176 @@ def test_thousands_of_fields_cost_linear_time(edge, raw):
         return time.monotonic() - begun
     seconds(200)
     assert seconds(100_000) < 50 * max(seconds(1000), 0.05)
+
+
+# --- responses -------------------------------------------------------------------------------------------------------
+
+
+class ScriptedOrigin:
+    """Answers every request with the same bytes, and closes."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.url = "http://127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.data = b""
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            with connection:
+                try:
+                    head = b""
+                    while b"\r\n\r\n" not in head:
+                        piece = connection.recv(65536)
+                        if not piece:
+                            break
+                        head += piece
+                    if head:
+                        connection.sendall(self.data)
+                        connection.shutdown(socket.SHUT_WR)
+                        connection.settimeout(5)
+                        while connection.recv(65536):
+                            pass
+                except OSError:
+                    pass
+
+
+EVIL = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nCache-Control: max-age=1000\r\n\r\nEVIL"
+KEEP = "Cache-Control: max-age=1000"
+
+
+def response(*fields, line="HTTP/1.1 200 OK", body=b"", keep=KEEP):
+    return (line + "\r\n" + "".join(field + "\r\n" for field in (keep, *fields)) + "\r\n").encode("latin-1") + body
+
+
+def sized(*fields, **options):
+    return response("Content-Length: 5", *fields, **{"body": b"hello", **options})
+
+
+def in_chunks(body):
+    return response("Transfer-Encoding: chunked", body=body)
+
+
+HOSTILE_HEADS = (
+    [sized(line=line) for line in (
+        "HTTP/1.1", "HTTP/1.1 ", "HTTP/1.1 20", "HTTP/1.1 2000 OK", "HTTP/1.1 abc OK", "HTTP/1.1 +20 OK", "HTTP/1.1 -20 OK", "HTTP/1.1 0x2 OK",
+        "HTTP/1.1  200 OK", "HTTP/1.1\t200 OK", " HTTP/1.1 200 OK", "HTTP/2.0 200 OK", "HTTP/0.9 200 OK", "HTTP/1.10 200 OK", "HTTP/1 200 OK",
+        "http/1.1 200 OK", "HTTP/1.1 099 -", "HTTP/1.1 000 -", "HTTP/1.1 600 -", "HTTP/1.1 999 -", "ICY 200 OK", "200 OK", "GET / HTTP/1.1",
+        "HTTP/1.1 200 O\x00K", "HTTP/1.1 200 O\x07K", "HTTP/1.1 200 OK\n", "HTTP/1.1 200 OK\rX: y", "HTTP/1.1 101 Switching", "\r\n\r\nHTTP/1.1 200 OK",
+        "HTTP/1.1 200\x0bOK", "RTSP/1.0 200 OK", "HTTPS/1.1 200 OK")] +
+    [sized(field) for field in (
+        "Name : x", " Name: x", "\tName: x", ": x", "Name", "Na me: x", "X: a\r\n folded", "X: a\r\n\tfolded", "X: a\rSet-Cookie: evil=1",
+        "X: a\nSet-Cookie: evil=1", "X: a\x00b", "X: a\x01b", "X: a\x0bb", "X: a\x7fb", "Na\x00me: x", "Na\xe9me: x", "Na(me): x", "Na/me: x", "X\n: y", "X\r: y",
+        "X: a\r\r\n", "Content-Length: 6", "Content-Length: 5, 6", "Content-Length: +5", "Content-Length : 5", "Content-Length: 0",
+        "Transfer-Encoding: chunked", "Transfer-Encoding : chunked", "Transfer-Encoding: identity", "Transfer-Encoding\x0b: chunked",
+        "Transfer-Encoding:\n chunked", "Transfer-Encoding: gzip", "X: y\nTransfer-Encoding: chunked", "X: y\nContent-Length: 99")] +
+    [response(f"Content-Length: {length}", body=b"hello") for length in (
+        "+5", "-5", "0x5", "5 5", "5;", "5.0", "", " ", "five", "5\x0b", "5\x00", "9223372036854775808", "18446744073709551621", "99999999999999999999", "5\n",
+        "5, 5, 5", "\"5\"", "5\r\n 5")] +
+    [response(f"Transfer-Encoding: {coding}", body=b"5\r\nhello\r\n0\r\n\r\n") for coding in (
+        "chunked, chunked", "gzip, chunked", "chunked, gzip", "identity", "xchunked", "chunked;q=1", "\"chunked\"", "", ",chunked,", "\x0bchunked",
+        "chunked\x00", "chunked\r\nTransfer-Encoding: chunked", "chunked\r\nTransfer-Encoding: identity", "chunked\r\nContent-Length: 5",
+        "chunked\r\nContent-Length: 0", "\r\n chunked", "chun\tked", "chu\xe9ked")] + [
+        in_chunks(b"5\r\nhello\r\n0\r\n\r\n").replace(b"HTTP/1.1", b"HTTP/1.0"), sized("X: " + "x" * 40000), sized(*["A: b"] * 5000), b"", b"\x00" * 100,
+        b"hello", b"<html>hello</html>", sized().replace(b"\r\n", b"\n"), sized().replace(b"\r\n", b"\r"), b"HTTP/1.1 200 OK\r\n", sized()[:30],
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 50 + sized(), b"HTTP/1.1 103 -\r\nX: a\nb\r\n\r\n" + sized(), b"HTTP/1.1 101 -\r\n\r\n" + sized(),
+        sized(line="HTTP/1.1 206 -"), sized("Content-Range: bytes 0-4/5", line="HTTP/1.1 206 -"),
+    ])
+
+HOSTILE_BODIES = [  # the head is good: what follows must not look whole, and must not be kept
+    sized(body=b"hell"), sized(body=b""), response("Content-Length: 100000000", body=b"hello"), in_chunks(b""), in_chunks(b"5\r\nhell"),
+    in_chunks(b"5\r\nhello"), in_chunks(b"5\r\nhello\r\n"), in_chunks(b"5\r\nhello\r\n0\r\n"), in_chunks(b"5\r\nhello0\r\n\r\n"),
+    in_chunks(b"5\r\nhello\n0\r\n\r\n"), in_chunks(b"5\r\nhelloX\r\n0\r\n\r\n"), in_chunks(b"5\nhello\r\n0\r\n\r\n"), in_chunks(b"0x5\r\nhello\r\n0\r\n\r\n"),
+    in_chunks(b"+5\r\nhello\r\n0\r\n\r\n"), in_chunks(b"-5\r\nhello\r\n0\r\n\r\n"), in_chunks(b"5g\r\nhello\r\n0\r\n\r\n"), in_chunks(b"\r\nhello\r\n0\r\n\r\n"),
+    in_chunks(b" 5\r\nhello\r\n0\r\n\r\n"), in_chunks(b"5;a\nb\r\nhello\r\n0\r\n\r\n"), in_chunks(b"5;a\rb\r\nhello\r\n0\r\n\r\n"), in_chunks(b"5\x00\r\nhello\r\n0\r\n\r\n"),
+    in_chunks(b"ffffffffffffffff\r\nhello\r\n0\r\n\r\n"), in_chunks(b"10000000000000005\r\nhello\r\n0\r\n\r\n"), in_chunks(b"8000000000000000\r\nhello\r\n0\r\n\r\n"),
+    in_chunks(b"5;" + b"a" * 20000 + b"\r\nhello\r\n0\r\n\r\n"), in_chunks(b"5\r\nhello\r\n0\r\nA b: c\r\n\r\n"), in_chunks(b"5\r\nhello\r\n0\r\nA: b\nC: d\r\n\r\n"),
+    in_chunks(b"5\r\nhello\r\n0\r\nA: " + b"b" * 20000 + b"\r\n\r\n"), in_chunks(b"5\r\nhello\r\nzz\r\n\r\n"), in_chunks(b"5\r\nhello\r\n0\r\n x\r\n\r\n"),
+]
+
+GOOD_RESPONSES = [
+    (sized(), b"hello"), (sized() + EVIL, b"hello"), (in_chunks(b"5\r\nhello\r\n0\r\n\r\n"), b"hello"), (in_chunks(b"5\r\nhello\r\n0\r\n\r\n") + EVIL, b"hello"),
+    (in_chunks(b"0\r\n\r\n"), b""), (in_chunks(b"2;a=\"b\"\r\nhe\r\n003\r\nllo\r\n0;c\r\nT: x\r\nSet-Cookie: evil=1\r\n\r\n"), b"hello"), (response(body=b"hello"), b"hello"),
+    (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 -\r\nLink: x\r\n\r\n" + sized(), b"hello"), (sized(line="HTTP/1.1 200 "), b"hello"),
+    (sized(line="HTTP/1.0 200 OK"), b"hello"), (sized(line="HTTP/1.1 200 \xe9t\xe9"), b"hello"), (sized("Empty:", "High: \xe9", "Tab:\ta\tb "), b"hello"),
+    (response("Content-Length: 00005", body=b"hello"), b"hello"), (response("Content-Length: 0"), b""), (response("Content-Length: 0") + EVIL, b""),
+    (sized("Connection: close, X-Hop, Content-Length", "X-Hop: 1"), b"hello"), (sized("Host: a", "Host: b"), b"hello"),
+]
+
+
+@pytest.fixture(name="hostile")
+def _hostile():
+    scripted = ScriptedOrigin()
+    yield scripted
+    scripted.listener.close()
+
+
+@pytest.fixture(name="before_hostile")
+def _before_hostile(edge, hostile):
+    return edge(sites=[{"name": "demo", "hosts": [HOST], "origin": hostile.url}], workers=1)
+
+
+def ask(program, path):
+    """The raw response to a request that closes."""
+    received = b""
+    with socket.create_connection(program.address, DEADLINE_S) as viewer:
+        viewer.sendall(f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode())
+        try:
+            while piece := viewer.recv(65536):
+                received += piece
+        except ConnectionResetError:
+            received += b"<reset>"
+    return received
+
+
+def looks_whole(received):
+    head, _, body = received.partition(b"\r\n\r\n")
+    if received.endswith(b"<reset>"):
+        return False
+    if match := re.search(rb"(?im)^content-length: (\d+)\r?$", head):
+        return len(body) == int(match[1])
+    return body.endswith(b"0\r\n\r\n") if b"chunked" in head else False
+
+
+def test_hostile_response_heads_are_bad_gateways(before_hostile, hostile):
+    assert len(HOSTILE_HEADS) > 100
+    complaints = []
+    for number, data in enumerate(HOSTILE_HEADS):
+        hostile.data = data
+        received = ask(before_hostile, f"/{number}.ts")
+        if not received.startswith(b"HTTP/1.1 502 ") or b"evil=1" in received or b"EVIL" in received:
+            complaints.append(f"{data[:200]!r}: {received!r}")
+        hostile.data = sized(body=b"fresh")
+        if not ask(before_hostile, f"/{number}.ts").endswith(b"\r\n\r\nfresh"):
+            complaints.append(f"{data[:200]!r}: was kept")
+    assert not complaints, f"{len(complaints)} of {len(HOSTILE_HEADS)}\n" + "\n".join(complaints)
+
+
+def test_hostile_bodies_never_look_whole(before_hostile, hostile):
+    complaints = []
+    for number, data in enumerate(HOSTILE_BODIES):
+        hostile.data = data
+        received = ask(before_hostile, f"/{number}.ts")
+        if looks_whole(received) and not received.startswith(b"HTTP/1.1 502 "):
+            complaints.append(f"{data[:200]!r}: {received!r}")
+        hostile.data = sized(body=b"fresh")
+        if not ask(before_hostile, f"/{number}.ts").endswith(b"\r\n\r\nfresh"):
+            complaints.append(f"{data[:200]!r}: was kept")
+    assert not complaints, f"{len(complaints)} of {len(HOSTILE_BODIES)}\n" + "\n".join(complaints)
+
+
+def test_good_responses_are_passed_on(before_hostile, hostile):
+    complaints = []
+    for number, (data, wanted) in enumerate(GOOD_RESPONSES):
+        hostile.data = data
+        received = ask(before_hostile, f"/{number}.ts")
+        head, _, body = received.partition(b"\r\n\r\n")
+        if b"chunked" in head:
+            body = b"".join(re.findall(rb"[0-9a-f]+\r\n(.*?)\r\n", body, re.DOTALL)) if body != b"0\r\n\r\n" else b""
+        if not head.startswith(b"HTTP/1.1 200 ") or body != wanted or b"evil" in received or b"X-Hop" in head:
+            complaints.append(f"{data[:200]!r}: {received!r}")
+    assert not complaints, f"{len(complaints)} of {len(GOOD_RESPONSES)}\n" + "\n".join(complaints)

@@ -59,6 +59,16 @@ static int on_version(llhttp_t *m, const char *at, size_t size)
     return 0;
 }
 
+/* A reason is text (RFC 9112 section 4); llhttp takes control bytes in it. */
+static int on_reason(llhttp_t *m, const char *at, size_t size)
+{
+    (void)m;
+    for (size_t i = 0; i < size; i++)
+        if (((unsigned char)at[i] < ' ' && at[i] != '\t') || at[i] == 0x7f)
+            return HPE_USER;
+    return 0;
+}
+
 static int on_header_field(llhttp_t *m, const char *at, size_t size)
 {
     struct http_parser *p = m->data;
@@ -135,6 +145,7 @@ static int on_message_complete(llhttp_t *m)
 
 static const llhttp_settings_t settings = {
     .on_url = on_url,
+    .on_status = on_reason,
     .on_version = on_version,
     .on_header_field = on_header_field,
     .on_header_value = on_header_value,
