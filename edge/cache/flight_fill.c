@@ -12,6 +12,11 @@
 #include <errno.h>
 #include <stdlib.h>
 
+static bool is_sized(const struct flight *f)
+{
+    return f->head.total_size_bytes != FLIGHT_SIZE_UNKNOWN;
+}
+
 void flight_set_filler(struct flight *f, const struct flight_filler *filler)
 {
     f->filler = *filler;
@@ -52,17 +57,12 @@ void flight_range(const struct flight *f, bool *ret_ranged, uint64_t *ret_first,
 struct slice flight_body(struct flight *f)
 {
     if (f->head.is_private || f->piece_count != 1 || f->pieces[0].start_bytes != 0 || f->first_bytes != 0 ||
-        !f->pieces[0].view.body)
+        !f->pieces[0].view.body || (is_sized(f) && f->filled_bytes != f->head.total_size_bytes))
         return SLICE_EMPTY;
     return slice_make(f->pieces[0].view.body, f->filled_bytes);
 }
 
 /* ---- pieces ---- */
-
-static bool is_sized(const struct flight *f)
-{
-    return f->head.total_size_bytes != FLIGHT_SIZE_UNKNOWN;
-}
 
 static bool is_sliced(const struct flight *f)
 {

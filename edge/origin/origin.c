@@ -468,7 +468,8 @@ static void finish(struct fill *f)
 {
     struct store_meta meta = {.site_id = (uint16_t)f->site->id};
     struct hls_playlist playlist;
-    bool is_playlist = f->content_class == CLASS_PLAYLIST && f->policy.status == 200 &&
+    bool is_good = f->policy.status == 200 || f->policy.status == 206; /* some players ask for bytes=0- */
+    bool is_playlist = f->content_class == CLASS_PLAYLIST && is_good &&
                        read_playlist(f->origin, f->site, slice_make(f->target, f->target_size), f->key_hash,
                                      flight_body(f->flight), &playlist);
     struct policy_content content = content_of(f, is_playlist ? &playlist : NULL);

@@ -77,3 +77,14 @@ def frames(url_or_path, count=None, options=()):
     output = run("ffmpeg", "-nostdin", "-v", "error", *options, "-i", url_or_path, "-map", "0:v:0", *limit, "-vsync",
                  "passthrough", "-f", "framehash", "-hash", "sha256", "-")
     return [line.split(",")[-1].strip() for line in output.decode().splitlines() if not line.startswith("#")]
+
+
+def check_played_over_a_seam(loop, played, is_fmp4):
+    """`played` are the frames of a live channel that plays `loop` again and again, and no frame is missing."""
+    at = [loop.index(frame) for frame in played]
+    assert at[0] % TINY_FRAMES_PER_S == 0
+    # ffmpeg's reader of fragmented MP4 does not play the first fragment after the clock went back.
+    after_seam = {0, TINY_FRAMES_PER_S} if is_fmp4 else {0}
+    for frame, following in zip(at, at[1:]):
+        assert following == frame + 1 or (frame == len(loop) - 1 and following in after_seam)
+    assert len(loop) - 1 in at[:-1]  # there was a seam
