@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules of HTTP caching beyond what the main road needs: variants, methods that change something, what viewers ask of a
+cache, targeted fields, staleness by default, keys by rule. The public suite (test_conformance.py) asks about single
+responses; here are the stories with several viewers, and the rules of a site.
+"""
+import threading
+
+import pytest
+
+from harness.origin import answer, reset, wait
+from harness.scene import Scene, cache_status, noise
+from test_edge_caching import playlist
+
+DATA, OTHER = noise(5000), noise(5000, 1)
+LONG = {"Cache-Control": "max-age=1000"}
+OPEN = {"forward_headers": ["*"]}
+
+
+def body(response):
+    return bytes(response.body)
+
+
+def echo_of(name, fields):
+    """An origin's script: the body is what the request said in one field."""
+    return lambda request: answer(200, (request.fields.get(name) or "none").encode(), fields)
+
+
+# --- variants -------------------------------------------------------------------------------------------------------
+
+
+def test_each_variant_is_kept(edge, origin):
+    scene = Scene(edge, origin(), site=OPEN)
+    scene.server.on("/a", echo_of("Color", {**LONG, "Vary": "Color"}))
+    for _ in range(3):
+        for color in ("red", "blue"):
+            assert body(scene.get("/a", {"Color": color})) == color.encode()
+        assert body(scene.get("/a")) == b"none"
+    assert scene.server.count() == 3
+    assert "hit" in cache_status(scene.get("/a", {"color": " red "}))
+
+
+def test_values_are_normalised(edge, origin):
+    scene = Scene(edge, origin(), site=OPEN)
+    scene.server.on("/a", echo_of("Foo", {**LONG, "Vary": "FOO, accept-language"}))
+    scene.get("/a", [("Foo", "1, 2"), ("Accept-Language", "en, de;q=0.5")])
+    for fields in ([("Foo", "1,2"), ("Accept-Language", "DE;q=0.5,en")], [("Foo", "1"), ("Foo", " 2"), ("Accept-Language", "en,de;q=0.5")]):
+        assert "hit" in cache_status(scene.get("/a", fields)), fields
+    for fields in ([("Foo", "2, 1"), ("Accept-Language", "en, de;q=0.5")], [("Foo", "1, 2"), ("Accept-Language", "en, de")],
+                   [("Foo", '"1, 2"'), ("Accept-Language", "en, de;q=0.5")], [("Foo", '"1,2"'), ("Accept-Language", "en, de;q=0.5")]):
+        assert "hit" not in cache_status(scene.get("/a", fields)), fields
+    assert scene.server.count() == 5
+
+
+def test_those_who_wait_get_their_own_variant(edge, origin):
+    """Nobody knows of Vary before the first head: who joined for another variant asks for that one, once for all."""
+    scene, gate = Scene(edge, origin(), site=OPEN), threading.Event()
+    scene.server.on("/a", lambda request: [wait(gate), *answer(200, request.fields["Color"].encode(), {**LONG, "Vary": "Color"})])
+    colors = ["red", "blue", "red", "green", "blue", "red"]
+    viewers = [scene.connect() for _ in colors]
+    for viewer, color in zip(viewers, colors):
+        viewer.request("/a", {"Color": color})
+    scene.wait_for("flights.readers", len(colors))
+    assert scene.server.count() == 1
+    gate.set()
+    assert [body(viewer.response()) for viewer in viewers] == [color.encode() for color in colors]
+    for viewer in viewers:
+        viewer.close()
+    assert sorted(request.fields["Color"] for request in scene.server.requests) == ["blue", "green", "red"]
+
+
+def test_a_variant_is_validated_as_itself(edge, origin):
+    scene = Scene(edge, origin(), site=OPEN)
+
+    def script(request):
+        etag = f'"{request.fields["Color"]}"'
+        fields = {"Cache-Control": "max-age=0", "Vary": "Color", "ETag": etag}
+        return answer(304, b"", fields) if request.fields.get("If-None-Match") == etag else \
+            answer(200, request.fields["Color"].encode(), fields)
+    scene.server.on("/a", script)
+    for _ in range(2):
+        for color in ("red", "blue"):
+            assert body(scene.get("/a", {"Color": color})) == color.encode()
+    assert [request.fields.get("If-None-Match") for request in scene.server.requests] == [None, None, '"red"', '"blue"']
+
+
+def test_variants_of_other_fields(edge, origin):
+    """The origin varies by something else from now on, then by nothing."""
+    scene = Scene(edge, origin(), site=OPEN)
+    scene.server.on_each("/a", [answer(200, b"one", {**LONG, "Vary": "A"}), answer(200, b"two", {**LONG, "Vary": "B"}),
+                                answer(200, b"three", LONG)])
+    assert body(scene.get("/a", {"A": "1", "B": "1"})) == b"one"
+    assert body(scene.get("/a", {"A": "2", "B": "1"})) == b"two"
+    assert body(scene.get("/a", {"A": "1", "B": "1"})) == b"two"  # the old marker's variants are out of reach
+    assert body(scene.get("/a", {"A": "1", "B": "2"})) == b"three"
+    for fields in ({}, {"A": "1", "B": "1"}, {"B": "2"}):
+        assert body(scene.get("/a", fields)) == b"three"
+    assert scene.server.count() == 3
+
+
+def test_many_variants_and_odd_values(edge, origin):
+    """Values that look like other variants' keys, very long ones, too many fields: nobody gets another's."""
+    scene = Scene(edge, origin(), site=OPEN)
+    scene.server.on("/a", lambda request: answer(200, repr([request.fields.get(name) for name in ("A", "B")]).encode(),
+                                                 {**LONG, "Vary": "A, B"}))
+    values = [("1", "2"), ("1\tb=2", None), ("1;b=2", None), ("1,b=2", ""), ("", "2"), (None, "1=2"), ("x" * 6000, "y" * 6000), ("1 vary 2", "2")]
+    for _ in range(2):
+        for a, b in values:
+            fields = [pair for pair in (("A", a), ("B", b)) if pair[1] is not None]
+            assert body(scene.get("/a", fields)) == repr([a, b]).encode()
+    scene.server.on("/b", echo_of("A", {**LONG, "Vary": ", ".join(f"N{number}" for number in range(40))}))
+    assert cache_status(scene.get("/b"))["stored"] == "?0"
+
+
+def test_what_the_origin_is_not_told_is_not_shared(edge, origin):
+    scene = Scene(edge, origin(), site={"forward_headers": ["X-*"]})
+    scene.server.on("/a", echo_of("X-A", {**LONG, "Vary": "X-A"}))
+    scene.server.on("/b", echo_of("Other", {**LONG, "Vary": "X-A, Other"}))
+    for value in ("1", "2", "1"):
+        assert body(scene.get("/a", {"X-A": value, "Other": "x"})) == value.encode()
+        assert body(scene.get("/b", {"X-A": value, "Other": "x"})) == b"none"
+    assert (len(scene.server.seen("/a")), len(scene.server.seen("/b"))) == (2, 3)
+
+
+# --- methods --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "PROPFIND"])
+def test_a_method_that_is_passed_changes_what_is_kept(edge, origin, method):
+    scene = Scene(edge, origin(), site={"pass_methods": ["POST", "PUT", "DELETE", "PATCH", "PROPFIND"]})
+    got = []
+
+    def script(request):
+        if request.method == method:
+            got.append((request.body, request.fields.get("Cookie"), request.fields.get("Content-Type")))
+            return answer(200, b"done", {"Location": "/b", "Content-Location": "http://elsewhere.test/c", **LONG})
+        return answer(200, DATA, LONG)
+    for path in ("/a", "/b", "/c"):
+        scene.server.on(path, script)
+        scene.get(path)
+    with scene.connect() as viewer:
+        viewer.request("/a", {"Content-Length": "5", "Cookie": "session=1", "Content-Type": "text/x"}, method=method, body=b"hello")
+        response = viewer.response()
+    assert (response.status, body(response)) == (200, b"done")
+    assert got == [(b"hello", "session=1", "text/x")]
+    found = {path: "hit" in cache_status(scene.get(path)) for path in ("/a", "/b", "/c")}
+    assert found == {"/a": False, "/b": False, "/c": True}  # another host's is not ours to change
+
+
+def test_what_failed_has_changed_nothing(edge, origin):
+    scene = Scene(edge, origin(), site={"pass_methods": ["*"]})
+    scene.server.on("/a", lambda request: answer(500, b"no") if request.method == "POST" else answer(200, DATA, LONG))
+    scene.get("/a")
+    assert scene.get("/a", method="POST").status == 500
+    assert "hit" in cache_status(scene.get("/a"))
+
+
+def test_invalidation_reaches_every_variant(edge, origin):
+    scene = Scene(edge, origin(), site={**OPEN, "pass_methods": ["POST"]})
+    scene.server.on("/a", echo_of("A", {**LONG, "Vary": "A"}))
+    for value in ("1", "2"):
+        scene.get("/a", {"A": value})
+    scene.get("/a", method="POST")
+    for value in ("1", "2"):
+        assert "hit" not in cache_status(scene.get("/a", {"A": value}))
+    assert len([request for request in scene.server.requests if request.method == "GET"]) == 4
+
+
+def test_methods_that_are_not_passed(edge, origin):
+    scene = Scene(edge, origin(), site={"pass_methods": ["PUT"]})
+    for method in ("POST", "DELETE", "TRACE", "PROPFIND"):
+        assert scene.get("/a", method=method).status == 405
+    assert scene.server.count() == 0
+
+
+# --- what viewers ask of a cache ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rule, path, obeyed", [
+    ("all", "/seg.ts", True), ("all", "/a", True), ("other", "/seg.ts", False), ("other", "/a", True), ("none", "/a", False), (None, "/a", True),
+])
+@pytest.mark.parametrize("fields", [{"Cache-Control": "no-cache"}, {"Cache-Control": "max-age=0"}, {"Pragma": "no-cache"},
+                                    {"Cache-Control": "min-fresh=2000"}])
+def test_a_viewer_s_directives(edge, origin, rule, path, obeyed, fields):
+    scene = Scene(edge, origin(), site={"request_directives": rule} if rule else {})
+    scene.server.on_each(path, [answer(200, DATA, {**LONG, "ETag": '"one"'}), answer(304, b"", {**LONG, "ETag": '"one"'})])
+    scene.get(path)
+    assert body(scene.get(path, fields)) == DATA
+    assert scene.server.count() == (2 if obeyed else 1)
+    if obeyed:
+        assert scene.server.requests[1].fields["If-None-Match"] == '"one"'
+    assert "hit" in cache_status(scene.get(path))
+
+
+def test_no_store_and_only_if_cached(edge, origin):
+    scene = Scene(edge, origin())
+    scene.server.on("/a", answer(200, DATA, LONG))
+    refused = scene.get("/a", {"Cache-Control": "only-if-cached"})
+    assert (refused.status, body(refused)) == (504, b"only_if_cached\n")
+    for _ in range(2):
+        assert cache_status(scene.get("/a", {"Cache-Control": "no-store"}))["stored"] == "?0"
+    assert scene.server.count() == 2
+    scene.get("/a")
+    assert "hit" in cache_status(scene.get("/a", {"Cache-Control": "only-if-cached"}))
+    assert scene.server.count() == 3
+
+
+def test_max_stale(edge, origin):
+    scene = Scene(edge, origin())
+    scene.server.on("/a", answer(200, DATA, {"Cache-Control": "max-age=10", "Age": "20"}))
+    scene.server.on("/b", answer(200, DATA, {"Cache-Control": "max-age=10, must-revalidate", "Age": "20"}))
+    for path, requests in (("/a", 1), ("/b", 2)):
+        scene.get(path)
+        assert body(scene.get(path, {"Cache-Control": "max-stale=1000"})) == DATA
+        assert len(scene.server.seen(path)) == requests
+        scene.get(path, {"Cache-Control": "max-stale=5"})
+        assert len(scene.server.seen(path)) == requests + 1
+
+
+# --- what origins say -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fields, kept", [
+    ({"Cache-Control": "no-store", "CDN-Cache-Control": "max-age=100"}, True),
+    ({"Cache-Control": "max-age=100", "CDN-Cache-Control": "no-store"}, False),
+    ({"Cache-Control": "max-age=100", "CDN-Cache-Control": "max-age=0", "Expires": "Fri, 01 Jan 2100 00:00:00 GMT"}, False),
+    ({"Cache-Control": "no-store", "CDN-Cache-Control": "max-age=100, &&&"}, False),
+    ({"Cache-Control": "no-store", "CDN-Cache-Control": 'max-age="100"'}, False),
+    ({"Cache-Control": "max-age=100", "CDN-Cache-Control": ""}, True),
+])
+def test_targeted_cache_control(edge, origin, fields, kept):
+    scene = Scene(edge, origin())
+    scene.server.on("/seg.ts", answer(200, DATA, fields))
+    scene.get("/seg.ts")
+    response = scene.get("/seg.ts")
+    assert ("hit" in cache_status(response)) == kept
+    assert response.fields.get("CDN-Cache-Control") == fields["CDN-Cache-Control"]  # for a CDN in front of this one
+
+
+def test_targeted_cache_control_outlives_a_304(edge, origin):
+    scene = Scene(edge, origin())
+    first = {"Cache-Control": "max-age=100", "CDN-Cache-Control": "max-age=0", "ETag": '"one"'}
+    scene.server.on_each("/seg.ts", [answer(200, DATA, first), answer(304, b"", {"ETag": '"one"', "Cache-Control": "max-age=200"})])
+    for _ in range(3):
+        scene.get("/seg.ts")
+    assert scene.server.count() == 3
+
+
+@pytest.mark.parametrize("control, shared", [("max-age=100", False), ("max-age=100, public", True), ("s-maxage=100", True),
+                                             ("max-age=100, must-revalidate", True)])
+def test_authorization(edge, origin, control, shared):
+    scene = Scene(edge, origin(), site={"forward_headers": ["Authorization"]})
+    scene.server.on("/a", echo_of("Authorization", {"Cache-Control": control}))
+    assert body(scene.get("/a", {"Authorization": "one"})) == b"one"
+    assert body(scene.get("/a", {"Authorization": "two"})) == (b"one" if shared else b"two")
+
+
+@pytest.mark.parametrize("site, shared", [({}, False), ({"store_set_cookie": True}, True)])
+def test_set_cookie(edge, origin, site, shared):
+    scene = Scene(edge, origin(), site=site)
+    scene.server.on("/a", answer(200, DATA, {**LONG, "Set-Cookie": "a=b"}))
+    scene.server.on("/b", answer(200, DATA, {"Set-Cookie": "a=b"}))
+    for path, kept in (("/a", shared), ("/b", False)):
+        scene.get(path)
+        assert ("hit" in cache_status(scene.get(path))) == kept
+
+
+# --- when the origin fails ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("failure", [answer(503, b"no"), [reset()]], ids=["503", "reset"])
+def test_a_live_stream_survives_a_blip(edge, origin, failure):
+    """With no word of the origin and none of the configuration."""
+    scene = Scene(edge, origin(), site={"freshness": {"playlist_live_max": "1ms"}})
+    scene.server.on_each("/live.m3u8", [answer(200, playlist()), failure])
+    assert body(scene.get("/live.m3u8")) == playlist()
+    for _ in range(3):
+        response = scene.get("/live.m3u8")
+        assert (response.status, body(response)) == (200, playlist())
+        assert cache_status(response)["detail"] == "stale"
+
+
+def test_staleness_can_be_turned_off(edge, origin):
+    scene = Scene(edge, origin(), site={"freshness": {"playlist_live_max": "1ms", "stale_if_error": "0s"}})
+    scene.server.on_each("/live.m3u8", [answer(200, playlist()), answer(503, b"no")])
+    scene.get("/live.m3u8")
+    assert scene.get("/live.m3u8").status == 503
+
+
+# --- keys -----------------------------------------------------------------------------------------------------------
+
+
+def test_keys_by_rule(edge, origin):
+    scene = Scene(edge, origin(), site={"query_drop": ["CMCD", "preset:srs"], "query_keep": ["id", "_HLS_*"], "query_sort": True})
+    scene.server.on("/a.m3u8", answer(200, DATA, LONG))
+    for query in ("?id=1&_HLS_msn=2", "?_HLS_msn=2&hls_ctx=x&id=1", "?CMCD=x&id=1&_HLS_msn=2&evil=123"):
+        scene.get("/a.m3u8" + query)
+    assert [request.target for request in scene.server.requests] == ["/a.m3u8?_HLS_msn=2&id=1"]
