@@ -8,17 +8,6 @@
 #include "base/check.h"
 #include "parser.h"
 
-#define METHOD_SIZE_MAX 32
-
-static const struct {
-    struct slice text;
-    enum http_method method;
-} methods[] = {
-    {{"GET", 3}, HTTP_GET},     {{"HEAD", 4}, HTTP_HEAD}, {{"OPTIONS", 7}, HTTP_OPTIONS},
-    {{"POST", 4}, HTTP_POST},   {{"PUT", 3}, HTTP_PUT},   {{"DELETE", 6}, HTTP_DELETE},
-    {{"PATCH", 5}, HTTP_PATCH},
-};
-
 void h2_head_init(struct h2_head *h, struct http_head *head, char *data, size_t size_max)
 {
     *h = (struct h2_head){.head = head, .size_max = size_max};
@@ -47,14 +36,6 @@ static bool is_name(struct slice s)
         if (!is_name_char(s.data[i]))
             return false;
     return s.size > 0;
-}
-
-static bool is_method(struct slice s)
-{
-    for (size_t i = 0; i < s.size; i++)
-        if (!is_name_char((char)(s.data[i] >= 'A' && s.data[i] <= 'Z' ? s.data[i] | 0x20 : s.data[i])))
-            return false;
-    return s.size > 0 && s.size <= METHOD_SIZE_MAX;
 }
 
 /* No control character (a CR or LF would begin a field of its own in HTTP/1), no white space around it. */
@@ -175,12 +156,12 @@ static bool has_one_host(const struct h2_head *h)
     return http_parser_is_host(h->authority.data ? h->authority : h->host);
 }
 
-static bool is_request(const struct h2_head *h)
+static bool is_request(struct h2_head *h)
 {
-    const struct http_head *head = h->head;
+    struct http_head *head = h->head;
 
-    return is_method(head->method_text) && !slice_equal(head->method_text, SLICE_LITERAL("CONNECT")) &&
-           is_scheme(h->scheme) && has_one_host(h) &&
+    return http_parser_is_method(head->method_text, &head->method) && is_scheme(h->scheme) &&
+           has_one_host(h) &&
            (slice_equal(head->target, SLICE_LITERAL("*")) ||
             slice_starts_with(head->target, SLICE_LITERAL("/"))) &&
            http_parser_is_target(head->method, head->target);
@@ -190,13 +171,12 @@ enum h2_head_verdict h2_head_end(struct h2_head *h, size_t uri_size_max)
 {
     struct http_head *head = h->head;
 
-    for (size_t i = 0; i < ARRAY_COUNT(methods); i++)
-        if (slice_equal(head->method_text, methods[i].text))
-            head->method = methods[i].method;
     if (h->is_malformed)
         return H2_HEAD_MALFORMED;
-    if (h->is_too_large)
+    if (h->is_too_large) { /* a HEAD request is still answered as one */
+        http_parser_is_method(head->method_text, &head->method);
         return H2_HEAD_TOO_LARGE;
+    }
     if (!is_request(h))
         return H2_HEAD_MALFORMED;
     return head->target.size > uri_size_max ? H2_HEAD_URI_TOO_LONG : H2_HEAD_GOOD;

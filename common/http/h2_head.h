@@ -30,7 +30,7 @@ struct h2_head {
 void h2_head_init(struct h2_head *h, struct http_head *head, char *data, size_t size_max);
 void h2_head_add(struct h2_head *h, struct slice name, struct slice value);
 
-/* The method is known, as far as there is one, whatever the verdict. */
+/* The head's method is known unless it is malformed. */
 enum h2_head_verdict h2_head_end(struct h2_head *h, size_t uri_size_max);
 
 /* A head that stands by itself, in one piece of memory (free). Cookie fields are joined (RFC 9113 section

@@ -186,6 +186,20 @@ static enum http_method method_number(unsigned method)
     }
 }
 
+/* What llhttp takes before "HTTP/1.1"; CONNECT is not for us. */
+bool http_parser_is_method(struct slice text, enum http_method *ret_method)
+{
+    for (unsigned i = LLHTTP_METHOD_DELETE; i <= HTTP_QUERY; i++) {
+        if (i == HTTP_CONNECT || (i > HTTP_UNLINK && i < HTTP_QUERY)) /* SOURCE, PRI and those of RTSP */
+            continue;
+        if (!slice_equal(text, slice_of(llhttp_method_name((llhttp_method_t)i))))
+            continue;
+        *ret_method = method_number(i);
+        return true;
+    }
+    return false;
+}
+
 /* "HTTP/0.9" is what llhttp makes of a line without a version; it also knows RTSP/ and ICE/. */
 static enum http_parse check_version(struct http_parser *p)
 {

@@ -70,6 +70,9 @@ enum http_framing http_parser_begin_body(struct http_parser *p, bool is_head_req
 enum http_parse http_parser_body(struct http_parser *p, const char *data, size_t size, http_body_fn *on_body,
                                  void *user, size_t *ret_used);
 
+/* A method that requests may have in any version; HTTP_OTHER for those without a number of their own. */
+bool http_parser_is_method(struct slice text, enum http_method *ret_method);
+
 /* What a request may ask for in any version: visible ASCII, in a form that suits the method (RFC 9112 section
  * 3.2); the characters of uri-host [ ":" port ] (RFC 3986 section 3.2.2), not empty. */
 bool http_parser_is_target(enum http_method method, struct slice target);
