@@ -2,6 +2,8 @@
 """Factories for whole-process tests, and the examination that each test ends with: viewers are closed, edges come to
 rest with every counter in balance, programs end with 0 and without a sanitizer's complaint, origins had no trouble.
 """
+import shutil
+
 import pytest
 
 from harness import client, counters
@@ -65,6 +67,11 @@ class Stage:
             if program.is_running():
                 program.kill()
 
+    def remove_arenas(self):
+        """Some 64 MiB each: a run of all tests would leave gigabytes behind."""
+        for edge in self.edges:
+            shutil.rmtree(edge.folder / "arena", ignore_errors=True)
+
 
 @pytest.fixture(name="stage")
 def _stage(tmp_path):
@@ -74,6 +81,7 @@ def _stage(tmp_path):
         stage.finish()
     finally:
         stage.kill_all()
+        stage.remove_arenas()
         for program in stage.programs():  # pytest shows it when the test failed
             print(program.log())
 
