@@ -45,6 +45,23 @@ enum cause {
         CAUSE_COUNT
 };
 
+/* Why a request was not answered from the store: RFC 9211 section 2.2, its words. */
+#define FORWARDS(F)                                                                \
+    F(URI_MISS, "uri-miss")   /* nothing is kept under its key */                  \
+    F(VARY_MISS, "vary-miss") /* only other variants are */                        \
+    F(STALE, "stale")         /* what is kept had to be validated */               \
+    F(REQUEST, "request")     /* the viewer asked for that, though it was fresh */ \
+    F(PARTIAL, "partial")     /* the range that was asked for is not all there */  \
+    F(METHOD, "method")       /* no cache answers it */                            \
+    F(BYPASS, "bypass")       /* which variant it means cannot be told */
+
+enum forward {
+#define F(name, word) FORWARD_##name,
+    FORWARDS(F)
+#undef F
+        FORWARD_COUNT
+};
+
 /* Why the edge itself refused a request that was well-formed HTTP (http/server.h names those that were not).
  */
 #define REFUSALS(R)                                      \
@@ -90,6 +107,18 @@ static inline const char *cause_name(enum cause c)
 
     REQUIRE((size_t)c < ARRAY_COUNT(words));
     return words[c];
+}
+
+static inline const char *forward_name(enum forward f)
+{
+    static const char *const words[] = {
+#define F(name, word) word,
+        FORWARDS(F)
+#undef F
+    };
+
+    REQUIRE((size_t)f < ARRAY_COUNT(words));
+    return words[f];
 }
 
 static inline const char *refusal_name(enum refusal r)

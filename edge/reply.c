@@ -189,22 +189,31 @@ static void append_cors(const struct reply_cors *cors, struct buf *out)
 /* What the edge did, in RFC 9211's words for hit and forward, and in its own for the reason. */
 void reply_write_cache_status(const struct reply_cache_status *s, struct buf *out)
 {
-    static const char *const words[CAUSE_COUNT] = {
-        [CAUSE_HIT] = "; hit",
-        [CAUSE_COALESCED] = "; fwd=uri-miss; collapsed",
-        [CAUSE_MISS] = "; fwd=uri-miss",
-        [CAUSE_EXPIRED] = "; fwd=stale",
-        [CAUSE_REVALIDATED] = "; fwd=stale; fwd-status=304",
-        [CAUSE_STALE] = "; hit; detail=stale",
-        [CAUSE_UNCACHEABLE] = "; fwd=uri-miss; stored=?0",
-        [CAUSE_ERROR] = "; fwd=uri-miss",
-    };
     buf_append_text(out, s->edge_name);
-    if (words[s->cause])
-        buf_append_text(out, words[s->cause]);
-    if (s->cause == CAUSE_HIT) {
-        buf_append_text(out, "; ttl=");
-        buf_append_u64(out, s->ttl_s > 0 ? (uint64_t)s->ttl_s : 0);
+    switch (s->cause) {
+    case CAUSE_HIT:
+    case CAUSE_STALE:
+        buf_append_text(out, s->ttl_s < 0 ? "; hit; ttl=-" : "; hit; ttl=");
+        buf_append_u64(out, (uint64_t)(s->ttl_s < 0 ? -s->ttl_s : s->ttl_s));
+        if (s->cause == CAUSE_STALE)
+            buf_append_text(out, "; detail=stale");
+        break;
+    case CAUSE_COALESCED:
+    case CAUSE_MISS:
+    case CAUSE_EXPIRED:
+    case CAUSE_REVALIDATED:
+    case CAUSE_UNCACHEABLE:
+    case CAUSE_ERROR:
+        buf_append_text(out, "; fwd=");
+        buf_append_text(out, forward_name(s->forward));
+        if (s->cause == CAUSE_REVALIDATED)
+            buf_append_text(out, "; fwd-status=304");
+        else if (s->cause == CAUSE_COALESCED)
+            buf_append_text(out, "; collapsed");
+        else if (s->cause != CAUSE_ERROR)
+            buf_append_text(out, s->is_stored ? "; stored" : "; stored=?0");
+        break;
+    default: break;
     }
     if (s->detail) {
         buf_append_text(out, "; detail=");
@@ -260,7 +269,9 @@ bool reply_write(const struct reply *r, struct buf *out)
     if (r->content_range.data)
         append_line(out, "Content-Range", r->content_range);
     append_cors(&r->cors, out);
-    buf_append_text(out, "Cache-Status: ");
+    buf_append_text(out, "Via: 1.1 ");
+    buf_append_text(out, r->cache_status.edge_name);
+    buf_append_text(out, "\r\nCache-Status: ");
     reply_write_cache_status(&r->cache_status, out);
     buf_append(out, "\r\n", 2);
     return !out->failed;

@@ -45,8 +45,10 @@ struct reply_cors {
 struct reply_cache_status { /* RFC 9211 */
     const char *edge_name;
     enum cause cause;
-    int64_t ttl_s;      /* only said of hits */
-    const char *detail; /* the reason of a refusal or failure; NULL: none */
+    enum forward forward; /* only said of what is no hit */
+    bool is_stored;       /* the same, and of what this request brought */
+    int64_t ttl_s;        /* only said of hits; negative: stale for so long */
+    const char *detail;   /* the reason of a refusal or failure; NULL: none */
 };
 
 struct reply {

@@ -228,7 +228,8 @@ static enum step reply_small(struct request *r, unsigned status, struct slice ex
     struct buf *fields = &r->env->scratch;
     char body[128] = "", date[HTTP_DATE_SIZE];
     buf_clear(fields);
-    r->cache_status = (struct reply_cache_status){r->env->config->edge, r->cause, 0, detail};
+    r->cache_status = (struct reply_cache_status){
+        .edge_name = r->env->config->edge, .cause = r->cause, .forward = r->forward, .detail = detail};
     struct reply reply = {.fields = SLICE_EMPTY, .age_s = -1, .date_s = -1, .cache_status = r->cache_status};
     http_date_format(loop_wall_ms(r->env->loop) / 1000, date);
     buf_printf(fields, "Date: %s\r\n", date);

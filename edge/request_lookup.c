@@ -136,6 +136,7 @@ static enum step look_as_directed(struct request *r, bool is_found, const struct
         if (freshness_satisfies(directives, now_ms - meta->generated_at_ms, left_ms,
                                 meta->stale_if_error_s > 0))
             return use_object(r, left_ms > 0 ? CAUSE_HIT : CAUSE_STALE);
+        r->forward = left_ms > 0 ? FORWARD_REQUEST : FORWARD_STALE;
         r->stale = r->object; /* the reference moves */
         r->object = (struct store_object){0};
     }
@@ -175,13 +176,17 @@ enum step request_lookup(struct request *r)
 {
     int64_t now_ms = loop_wall_ms(r->env->loop);
     struct cache_control directives;
+    r->forward = FORWARD_METHOD;
     if (r->is_passed)
         return ask_privately(r);
+    r->forward = FORWARD_URI_MISS;
     bool has_directives = read_directives(r, &directives);
     bool is_found = store_lookup(r->env->store, &r->key, &r->object);
     if (is_found && r->object.meta.flags & FLIGHT_META_VARIES) {
+        r->forward = FORWARD_BYPASS;
         if (!choose_variant(r))
             return ask_privately(r);
+        r->forward = FORWARD_VARY_MISS;
         is_found = store_lookup(r->env->store, &r->key, &r->object);
     }
     if (has_directives)
@@ -197,6 +202,7 @@ enum step request_lookup(struct request *r)
         store_object_copy(&r->stale, &r->object);
         return use_object(r, CAUSE_STALE);
     }
+    r->forward = FORWARD_STALE;
     return r->is_head ? ask_privately(r) : join_flight(r, true);
 }
 
@@ -276,6 +282,7 @@ static bool must_await_slice(struct request *r)
     if (request_find_slice(r) != FLIGHT_BYTES || r->object.region)
         return false;
     r->cause = r->byte_cause;
+    r->forward = FORWARD_PARTIAL;
     r->state = REQUEST_AWAIT_HEAD;
     return true;
 }
@@ -303,8 +310,11 @@ static enum step respond(struct request *r, const struct reply_stored *stored, i
         r->has_range = r->status == 206;
         return ask_again(r); /* for the whole, when not even its size was known before */
     }
-    r->cache_status = (struct reply_cache_status){
-        .edge_name = r->env->config->edge, .cause = r->cause, .ttl_s = (fresh_until_ms - now_ms) / 1000};
+    r->cache_status = (struct reply_cache_status){.edge_name = r->env->config->edge,
+                                                  .cause = r->cause,
+                                                  .forward = r->forward,
+                                                  .is_stored = r->is_stored,
+                                                  .ttl_s = (fresh_until_ms - now_ms) / 1000};
     struct reply reply = {
         .fields = r->status != 416 || stored->status == 416 ? stored->fields : SLICE_EMPTY,
         .age_s = (now_ms - generated_at_ms) / 1000,
@@ -428,13 +438,15 @@ enum step request_await_head(struct request *r)
         return STEP_WAIT;
     if (head->status >= 500 && may_use_stale(r))
         return use_stale(r);
-    if (head->status == 416 && (!r->has_range || http_head_get(r->x->request, "if-range").data)) {
+    if (head->status == 416 && !r->is_passed &&
+        (!r->has_range || http_head_get(r->x->request, "if-range").data)) {
         r->has_range = false; /* the flight's range is another viewer's, or depends: ask for all */
         return ask_again(r);
     }
     if (!CHECK(reply_parse_stored(head->stored, &stored)))
         return request_fail(r, "stored_head_damaged", 502);
     r->is_private = head->is_private;
+    r->is_stored = head->is_kept;
     if (r->is_private)
         r->cause = r->byte_cause = r->is_head ? CAUSE_MISS : CAUSE_UNCACHEABLE;
     r->content_class = head->content_class;

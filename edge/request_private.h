@@ -53,6 +53,8 @@ struct request {
     unsigned status;
     enum content_class content_class;
     enum cause cause, byte_cause; /* of the request; of the bytes that move now */
+    enum forward forward;         /* why it was no hit */
+    bool is_stored;               /* what the origin sent for it is kept */
     enum refusal refusal;
     const char *reason;
     struct reply_cache_status cache_status; /* as it was said; edge_name NULL: it was not */

@@ -310,7 +310,7 @@ def test_expired_and_changed(edge, origin):
     scene.get("/seg.ts")
     stale_file(scene.server, OTHER, {"ETag": '"two"', "Cache-Control": "max-age=100"})
     response = scene.get("/seg.ts")
-    assert body(response) == OTHER and cache_status(response) == {"fwd": "stale"}
+    assert body(response) == OTHER and cache_status(response) == {"fwd": "stale", "stored": True}
     assert body(scene.get("/seg.ts")) == OTHER
     assert causes(scene, 3) == {"miss": 1, "expired": 1, "hit": 1}
 
@@ -341,7 +341,7 @@ def test_stale_while_revalidate(edge, origin):
     scene.get("/seg.ts")
     for _ in range(3):
         response = scene.get("/seg.ts")
-        assert body(response) == DATA and cache_status(response) == {"hit": True, "detail": "stale"}
+        assert body(response) == DATA and cache_status(response) == {"hit": True, "ttl": "0", "detail": "stale"}
     scene.server.wait_for_requests(2)
     gate.set()
     scene.wait_for("flights.active", 0)
@@ -372,7 +372,7 @@ def test_stale_if_error(edge, origin, failure):
     for part, wanted in (({}, DATA), ({"Range": "bytes=10-19"}, DATA[10:20])):
         response = scene.get("/seg.ts", part)
         assert body(response) == wanted
-        assert cache_status(response) == {"hit": True, "detail": "stale"}
+        assert cache_status(response) == {"hit": True, "ttl": "0", "detail": "stale"}
     assert causes(scene, 3) == {"miss": 1, "stale": 2}
 
 

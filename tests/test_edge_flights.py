@@ -85,7 +85,8 @@ def test_joining_late(edge, origin, shape):
         early.request("/seg.ts")
         early.read(SLICE // 4)
         late.request("/seg.ts")
-        assert cache_status(late.read(SLICE // 4)) == {"fwd": "uri-miss", "collapsed": True}
+        known = "Content-Length" in early.head().fields  # then the head is kept before the body is there
+        assert cache_status(late.read(SLICE // 4)) == {"fwd": "partial" if known else "uri-miss", "collapsed": True}
         gate.set()
         assert body(late.response()) == data
         assert body(early.response()) == data

@@ -37,6 +37,7 @@ def test_each_variant_is_kept(edge, origin):
         assert body(scene.get("/a")) == b"none"
     assert scene.server.count() == 3
     assert "hit" in cache_status(scene.get("/a", {"color": " red "}))
+    assert cache_status(scene.get("/a", {"Color": "green"})) == {"fwd": "vary-miss", "stored": True}
 
 
 def test_values_are_normalised(edge, origin):
@@ -60,6 +61,7 @@ def test_those_who_wait_get_their_own_variant(edge, origin):
     for viewer, color in zip(viewers, colors):
         viewer.request("/a", {"Color": color})
     scene.wait_for("flights.readers", len(colors))
+    scene.server.wait_for_requests(1)
     assert scene.server.count() == 1
     gate.set()
     assert [body(viewer.response()) for viewer in viewers] == [color.encode() for color in colors]
@@ -141,6 +143,8 @@ def test_a_method_that_is_passed_changes_what_is_kept(edge, origin, method):
         viewer.request("/a", {"Content-Length": "5", "Cookie": "session=1", "Content-Type": "text/x"}, method=method, body=b"hello")
         response = viewer.response()
     assert (response.status, body(response)) == (200, b"done")
+    assert cache_status(response) == {"fwd": "method", "stored": "?0"}
+    assert response.fields["Via"] == "1.1 test"
     assert got == [(b"hello", "session=1", "text/x")]
     found = {path: "hit" in cache_status(scene.get(path)) for path in ("/a", "/b", "/c")}
     assert found == {"/a": False, "/b": False, "/c": True}  # another host's is not ours to change
@@ -188,6 +192,7 @@ def test_a_viewer_s_directives(edge, origin, rule, path, obeyed, fields):
     assert scene.server.count() == (2 if obeyed else 1)
     if obeyed:
         assert scene.server.requests[1].fields["If-None-Match"] == '"one"'
+        assert scene.records(path, 2)[1]["cache_status"] == "test; fwd=request; fwd-status=304"
     assert "hit" in cache_status(scene.get(path))
 
 

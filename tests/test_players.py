@@ -58,7 +58,7 @@ def test_a_playlist_asked_for_as_ffmpeg_does_is_read(edge, origin):
     server.file("/segment", bytes(1000))
     scene = Scene(edge, server)
     first, second = (scene.get("/live", {"Range": "bytes=0-"}) for _ in range(2))
-    assert (first.status, cache_status(first)) == (206, {"fwd": "uri-miss"})
+    assert (first.status, cache_status(first)) == (206, {"fwd": "uri-miss", "stored": True})
     assert second.status == 206
     assert 10 < int(cache_status(second)["ttl"]) <= 30
     scene.get("/segment")

@@ -115,7 +115,7 @@ struct flight_head {
     uint64_t representation;   /* identity of these bytes: from validators and size, or random */
     bool is_named;             /* by validators: other responses can be told to be of the same bytes */
     int64_t generated_at_ms;   /* wall clock: its age counts from here */
-    bool is_private;
+    bool is_private, is_kept;
     enum content_class content_class;
 };
 

@@ -357,6 +357,7 @@ static void on_head(struct fetch *fetch, const struct http_head *head)
         .is_named = j.is_named,
         .generated_at_ms = meta.generated_at_ms,
         .is_private = j.is_private,
+        .is_kept = j.is_kept,
         .content_class = f->content_class,
     };
     if (flight_set_head(f->flight, &flight_head, j.is_kept, j.first_bytes, j.limit_bytes, &meta) < 0) {
