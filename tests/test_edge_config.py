@@ -49,7 +49,7 @@ def test_each_mistake_has_its_line_and_field(tmp_path, options, line, replacemen
 
 
 def test_a_good_configuration_is_checked_without_a_word(tmp_path):
-    done = run(tmp_path, GOOD.replace("sites:", "arena: {path: kept, size: 64MiB, region_size: 4MiB}\nsites:"), "--check")
+    done = run(tmp_path, f"{GOOD}arena: {{path: kept, size: 64MiB, region_size: 4MiB}}\n", "--check")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert [path.name for path in tmp_path.iterdir()] == ["edge.yaml"]  # nothing was made
 
@@ -65,7 +65,8 @@ def test_files_that_cannot_be_read(tmp_path):
 @pytest.mark.parametrize("extra, complaint", [
     ("geoip: {database: none.mmdb}", "none.mmdb"),
     ("access_log: {path: none/access.log}", "none/access.log: No such file or directory"),
-    ("arena: {path: none/arena, size: 64MiB, region_size: 4MiB}", "none/arena: the folder cannot be opened: No such file"),
+    ("arena: {path: none/arena, size: 64MiB, region_size: 4MiB}",
+     "none/arena: the folder cannot be opened: No such file"),
 ])
 def test_what_a_good_configuration_may_lack(tmp_path, extra, complaint):
     done = run(tmp_path, f"{GOOD}{extra}\n")

@@ -337,7 +337,8 @@ def test_whatever_viewers_send_the_lines_are_json(edge, origin):
     agents = [b'quote " backslash \\ </script>', b"\xff\xfe broken \xc3", "Bäcker \u2603".encode(), b"a" * 400]
     for number, agent in enumerate(agents):
         with scene.connect() as viewer:
-            viewer.send(b"GET /%d?q=%%22\"'&x=\\ HTTP/1.1\r\nHost: video.test\r\nUser-Agent: %s\r\n\r\n" % (number, agent))
+            viewer.send(b"GET /%d?q=%%22\"'&x=\\ HTTP/1.1\r\nHost: video.test\r\n" % number)
+            viewer.send(b"User-Agent: %s\r\n\r\n" % agent, None)
             viewer.response()
     scene.wait_for("requests", len(agents))
     records = until(lambda: len(scene.edge.access_log()) == len(agents) and scene.edge.access_log(), "all lines")

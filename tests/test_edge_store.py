@@ -52,8 +52,9 @@ def test_all_is_there_after_a_restart(edge, origin, end):
 
 def test_killed_in_the_middle_of_a_fill(edge, origin):
     server, gate, data = origin(), threading.Event(), noise(200 * KIB)
-    half = [head(200, {"Content-Length": len(data), "Cache-Control": "max-age=100"}), send(data[:100 * KIB]), wait(gate)]
-    server.on_each("/seg.ts", [half, answer(200, data, {"Cache-Control": "max-age=100"})])
+    fields = {"Cache-Control": "max-age=100"}
+    half = [head(200, {"Content-Length": len(data), **fields}), send(data[:100 * KIB]), wait(gate)]
+    server.on_each("/seg.ts", [half, answer(200, data, fields)])
     scene = Scene(edge, server)
     with scene.connect() as viewer:
         viewer.request("/seg.ts")

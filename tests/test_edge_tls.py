@@ -102,7 +102,7 @@ def test_large_bodies_to_a_slow_reader(scene, authority, version):
 
 
 def test_plain_and_encrypted_viewers_on_one_flight(scene, authority):
-    gate, data = threading.Event(), noise(900 * KIB)
+    gate, data = threading.Event(), noise(3 * MIB)
     fields = {"Content-Length": len(data), "Cache-Control": "max-age=100"}
     scene.server.on("/seg.ts", [head(200, fields), send(data[:KIB]), wait(gate), send(data[KIB:])])
     contexts = [None, *map(authority.client_context, VERSIONS)] * 4
