@@ -234,7 +234,63 @@ def test_disk_that_fills_up_while_regions_are_made(edge, origin):
     """Whoever else writes to the disk may be faster: the edge goes on with the regions that it has got."""
     server = origin()
     library = Library(server, SIZES)
-    scene = Scene(edge, server, arena=SMALL_ARENA, environment={"SHOREBREAK_FAULTS": "store.fallocate:7:repeat"})
-    until(lambda: "the disk is full, it goes on with" in scene.edge.log(), "the edge to say that the disk is full")
+    scene = Scene(edge, server, arena={**SMALL_ARENA, "size": "4MiB"})
+    scene.edge.stop()
+    scene.edge.config["arena"]["size"] = "8MiB"
+    scene.edge.environment["SHOREBREAK_FAULTS"] = "store.fallocate:3:repeat"
+    scene.edge.start()
+    until(lambda: "the disk is full, it goes on with 6 MiB" in scene.edge.log(), "the edge to say that the disk is full")
     load(scene, library, "full", 60)
-    assert scene.stats()["arena"]["used_bytes"] < 8 * MIB
+    assert scene.stats()["arena"]["used_bytes"] <= 6 * MIB
+
+
+# --- files that change underneath --------------------------------------------------------------------------------
+
+
+def cut_short(scene, size):
+    for path in (scene.edge.folder / "arena").glob("region-*"):
+        os.truncate(path, size)
+
+
+@pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "tls"])
+def test_regions_truncated_underneath(edge, origin, authority, encrypted):
+    """Whoever is being served gets what is right or an end; whoever comes then gets it from the origin."""
+    server = origin()
+    library = Library(server, [0, 200, 30 * KIB, SLICE, 900 * KIB, 3 * MIB])
+    certificate, key = authority.issue("video.test")
+    scene = Scene(edge, server, {"tls": {"certificate": str(certificate), "key": str(key)}},
+                  listen=[{"address": "127.0.0.1:0"}, {"address": "127.0.0.1:0", "tls": True}],
+                  arena={**SMALL_ARENA, "size": "32MiB"})
+    address = scene.edge.tls_address if encrypted else scene.edge.address
+    tls = authority.client_context() if encrypted else None
+    for path in library.paths:
+        library.check(path, scene.get(path))
+    scene.wait_for("flights.active", 0)
+    readers = []
+    for path in library.paths:
+        viewer = scene.connect_to(address, tls=tls, receive_buffer=4096)
+        viewer.request(path)
+        viewer.read(min(1, len(library.bodies[path])))
+        readers.append((path, viewer))
+    cut_short(scene, 64 * KIB)
+    broken = 0
+    for path, viewer in readers:
+        viewer.widen()
+        try:
+            library.check(path, viewer.response())
+        except Broken as error:
+            broken += 1
+            assert library.bodies[path].startswith(bytes(error.response.body))
+        viewer.close()
+    assert broken > 0
+    for path in library.paths:
+        for _ in range(3):  # one may be what finds out
+            try:
+                library.check(path, scene.get(path))
+                break
+            except Broken as error:
+                assert library.bodies[path].startswith(bytes(error.response.body))
+        else:
+            pytest.fail(f"{path} is not there again")
+    until(lambda: "is dropped" in scene.edge.log(), "the edge to say that regions are dropped")
+    assert scene.stats()["arena"]["io_errors"] > 0
