@@ -132,6 +132,7 @@ static void add_flights(struct ledger_sum *sum, const struct ledger_flights *f)
     sum->flights_failed += counter_read(&f->failed);
     sum->flights_dropped += counter_read(&f->dropped);
     sum->flights_not_kept += counter_read(&f->not_kept);
+    sum->flights_corrupt += counter_read(&f->corrupt);
 }
 
 static void add_latencies(struct ledger_sum *sum, const struct ledger *l)

@@ -189,6 +189,8 @@ static void write_flights(struct buf *out, const struct ledger_sum *sum)
     counter(out, "flights_dropped_total", "Flights ended because no reader was left.", sum->flights_dropped);
     counter(out, "flights_not_kept_total", "Flights that ended well but stored nothing.",
             sum->flights_not_kept);
+    counter(out, "flights_corrupt_total", "Flights whose body was not what its digest says.",
+            sum->flights_corrupt);
 }
 
 static void write_arena(struct buf *out, const struct store_stats *store)

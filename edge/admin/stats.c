@@ -151,6 +151,7 @@ static void write_flights(struct json *j, const struct ledger_sum *sum)
     json_u64(j, "failed", sum->flights_failed);
     json_u64(j, "dropped", sum->flights_dropped);
     json_u64(j, "not_kept", sum->flights_not_kept);
+    json_u64(j, "corrupt", sum->flights_corrupt);
     json_close(j, '}');
 }
 

@@ -167,6 +167,7 @@ struct slice flight_body(struct flight *f); /* the whole body, when it stands in
 /* Each frees the filler's hold. finish: the body is complete. */
 void flight_finish(struct flight *f, const struct store_meta *meta);
 void flight_fail(struct flight *f, const char *reason, unsigned status);
+void flight_forget(struct flight *f); /* the body is not what it should be: removes what is stored of it */
 bool flight_drop(struct flight *f); /* for want of readers; false, and it goes on, when there is one again */
 
 /* A 304 has come. head: in place of the stored one, in reply.h's form; data NULL: that still says it all. */

@@ -423,6 +423,21 @@ static void break_off(struct flight *f, const char *reason, unsigned status)
     end(f, PHASE_FAILED);
 }
 
+void flight_forget(struct flight *f)
+{
+    struct store_key key = {f->hash, f->key_text};
+    struct buf text;
+    if (!f->is_kept)
+        return;
+    store_remove(f->table->store, &key);
+    buf_init(&text, STORE_KEY_TEXT_MAX);
+    for (uint64_t at = f->first_bytes; at < f->filled_bytes; at += f->table->slice_bytes)
+        if (flight_slice_key(f->table, f->key_text, f->head.representation, at / f->table->slice_bytes, &text,
+                             &key))
+            store_remove(f->table->store, &key);
+    buf_fini(&text);
+}
+
 void flight_fail(struct flight *f, const char *reason, unsigned status)
 {
     counter_add(&ledger_flights(f->table->ledgers[f->owner])->failed, 1);

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "cache/policy.h"
+#include "http/digest.h"
 #include "http/uri.h"
 #include "key.h"
 #include "key_vary.h"
@@ -50,6 +51,10 @@ struct fill {
     enum cause cause;
     struct policy policy;
     bool is_kept;
+    struct digest *digest;         /* of what was received; NULL: there is nothing to compare it with */
+    uint8_t expected[DIGEST_SIZE]; /* what it must be */
+    char held;                     /* then: the last byte, which readers get when it is */
+    bool is_holding;
     uint64_t booked_bytes;   /* of what was received, so far in the ledger */
     uint64_t orphaned_bytes; /* received since the last reader left */
 };
@@ -100,6 +105,7 @@ static void fill_free(struct fill *f)
     list_remove(&f->node);
     free(f->target);
     free(f->viewer_fields);
+    digest_free(f->digest);
     free(f);
 }
 
@@ -314,6 +320,17 @@ static bool continues(struct fill *f, unsigned status, const struct judgement *j
     return false;
 }
 
+/* What the body must be (RFC 9530), where all of it comes: of a part of it nothing can be said. */
+static void expect_digest(struct fill *f, const struct http_head *head)
+{
+    if (head->status != 200 || f->asked.is_head)
+        return;
+    for (size_t i = 0; i < head->field_count && !f->digest; i++)
+        if (slice_equal_nocase(head->fields[i].name, SLICE_LITERAL("repr-digest")) &&
+            http_digest_sha256(head->fields[i].value, f->expected))
+            f->digest = digest_new();
+}
+
 static void on_head(struct fetch *fetch, const struct http_head *head)
 {
     struct fill *f = fetch_user(fetch);
@@ -364,6 +381,7 @@ static void on_head(struct fetch *fetch, const struct http_head *head)
         fill_cancel(f, fetch_result_name(FETCH_NO_MEMORY), 503);
         return;
     }
+    expect_digest(f, head);
     book(f);
     if (j.is_private && flight_is_orphaned(f->flight))
         fill_drop(f);
@@ -399,11 +417,43 @@ static void drop_if_worthless(struct fill *f)
     fill_drop(f);
 }
 
+/* With a digest to come, the last byte so far stays here: nobody has all before all is known to be right. */
+static int write_body(struct fill *f, const char *data, size_t size)
+{
+    int r = 0;
+    if (!f->digest || size == 0)
+        return flight_write(f->flight, data, size);
+    digest_add(f->digest, data, size);
+    if (f->is_holding)
+        r = flight_write(f->flight, &f->held, 1);
+    if (r == 0 && size > 1)
+        r = flight_write(f->flight, data, size - 1);
+    f->held = data[size - 1];
+    f->is_holding = true;
+    return r;
+}
+
+/* True: it is what it must be, and all given out. */
+static bool release_held(struct fill *f)
+{
+    uint8_t value[DIGEST_SIZE];
+    if (!f->digest)
+        return true;
+    digest_value(f->digest, value);
+    if (memcmp(value, f->expected, sizeof(value)) == 0)
+        return !f->is_holding || flight_write(f->flight, &f->held, 1) == 0;
+    counter_add(&ledger_flights(f->origin->options.ledger)->corrupt, 1);
+    log_warn("%.*s%.*s is not what its digest says", SLICE_ARG(slice_of(f->site->config->name)),
+             (int)f->target_size, f->target);
+    flight_forget(f->flight);
+    return false;
+}
+
 static void on_body(struct fetch *fetch, const char *data, size_t size)
 {
     struct fill *f = fetch_user(fetch);
     book(f);
-    int r = flight_write(f->flight, data, size);
+    int r = write_body(f, data, size);
     if (r < 0) {
         log_warn("fill of %.*s%.*s failed: %s", SLICE_ARG(slice_of(f->site->config->name)),
                  (int)f->target_size, f->target, strerror(-r));
@@ -483,8 +533,10 @@ static void on_done(struct fetch *fetch, enum fetch_result result)
     struct fill *f = fetch_user(fetch);
     if (f->flight) /* a 304 has been booked and nothing follows it */
         book(f);
-    if (f->flight && result == FETCH_OK)
+    if (f->flight && result == FETCH_OK && release_held(f))
         finish(f);
+    else if (f->flight && result == FETCH_OK)
+        flight_fail(f->flight, "origin_digest_mismatch", 502);
     else if (f->flight)
         flight_fail(f->flight, fetch_result_name(result), fetch_result_status(result));
     fill_free(f);
