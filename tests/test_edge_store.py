@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The arena under a real edge: what is kept survives, what is reclaimed harms no reader, every byte is compared."""
 import hashlib
+import os
 import random
 import shutil
 import threading
@@ -256,11 +257,11 @@ def cut_short(scene, size):
 def test_regions_truncated_underneath(edge, origin, authority, encrypted):
     """Whoever is being served gets what is right or an end; whoever comes then gets it from the origin."""
     server = origin()
-    library = Library(server, [0, 200, 30 * KIB, SLICE, 900 * KIB, 3 * MIB])
+    library = Library(server, [0, 200, 30 * KIB, SLICE, 900 * KIB, 12 * MIB])  # the last not all in sockets
     certificate, key = authority.issue("video.test")
     scene = Scene(edge, server, {"tls": {"certificate": str(certificate), "key": str(key)}},
                   listen=[{"address": "127.0.0.1:0"}, {"address": "127.0.0.1:0", "tls": True}],
-                  arena={**SMALL_ARENA, "size": "32MiB"})
+                  arena={**SMALL_ARENA, "size": "64MiB"})
     address = scene.edge.tls_address if encrypted else scene.edge.address
     tls = authority.client_context() if encrypted else None
     for path in library.paths:

@@ -27,6 +27,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/guard.h"
 #include "loop_private.h"
 #include "tls_session.h"
 
@@ -479,14 +480,31 @@ void stream_want_read(struct stream *s, bool want)
     settle(s);
 }
 
+static bool any_is_lost(const struct iovec *parts, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (guard_is_lost(parts[i].iov_base))
+            return true;
+    return false;
+}
+
+/* A map that has lost its file is asked about before, as its zeros must not leave, and once more behind: the
+ * kernel itself meets the end of the file with EFAULT, but another thread may have met it meanwhile. */
 static ssize_t send_parts(int fd, const struct iovec *parts, int count, bool more)
 {
     struct msghdr message = {.msg_iov = (struct iovec *)parts, .msg_iovlen = (size_t)count};
     ssize_t n;
 
+    if (any_is_lost(parts, count))
+        return -EIO;
     do
         n = sendmsg(fd, &message, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
     while (n < 0 && errno == EINTR);
+    if (n < 0 && errno == EFAULT)
+        for (int i = 0; i < count; i++)
+            guard_lose(parts[i].iov_base);
+    if ((n < 0 && errno == EFAULT) || any_is_lost(parts, count))
+        return -EIO;
     return n < 0 ? -errno : n;
 }
 
@@ -498,8 +516,10 @@ static ssize_t send_file(int fd, const struct span *span, size_t size)
     do
         n = sendfile(fd, span->fd, &offset, size);
     while (n < 0 && errno == EINTR);
-    if (n == 0)
+    if (n == 0 || (n < 0 && errno == EIO)) {
+        guard_lose(span->data);
         return -EIO;
+    }
     return n < 0 ? -errno : n;
 }
 

@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/guard.h"
 #include "loop_private.h"
 #include "tls_private.h"
 
@@ -334,8 +335,16 @@ bool tls_session_has_input(const struct tls_session *t)
 /* --- writing
  * ----------------------------------------------------------------------------------------------------- */
 
+/* Bytes of a file that was cut short while they were encrypted: none of what was gathered leaves. */
+static int give_up_lost(struct tls_session *t)
+{
+    t->gathered_size = 0;
+    return t->socket_error = -EIO;
+}
+
 static int encrypt(struct tls_session *t, const char *data, size_t size)
 {
+    const char *begin = data;
     size_t n;
 
     while (size > 0) {
@@ -347,7 +356,7 @@ static int encrypt(struct tls_session *t, const char *data, size_t size)
         data += n;
         size -= n;
     }
-    return 0;
+    return guard_is_lost(begin) ? give_up_lost(t) : 0;
 }
 
 /* Sends what was encrypted from `size` plain bytes, and learns from it how much to encrypt the next time. */
@@ -373,6 +382,8 @@ static ssize_t write_coalesced(struct tls_session *t, const struct iovec *parts,
     for (int i = 0; i < count; i++) {
         memcpy(plain + size, parts[i].iov_base, parts[i].iov_len);
         size += parts[i].iov_len;
+        if (guard_is_lost(parts[i].iov_base))
+            return give_up_lost(t);
     }
     status = encrypt(t, plain, size);
     return status < 0 ? status : deliver(t, size, more);

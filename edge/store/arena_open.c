@@ -35,7 +35,7 @@ static int region_file_open(struct arena *a, struct arena_region *r, const char 
              memcmp(&wanted, &found, sizeof(found)) != 0)
         *ret_reason = "its head is damaged";
     else
-        rv = region_map(&r->region, fd, a->region_bytes);
+        rv = region_map(&r->region, fd, a->region_bytes, true);
     if (rv < 0)
         close(fd);
     else
@@ -215,6 +215,7 @@ static struct arena *arena_new(const struct arena_options *options, struct folde
         return NULL;
     a->folder = folder;
     a->superblock = sb;
+    a->next_sequence = sb->next_sequence;
     a->region_bytes = options->region_bytes;
     a->budget_files = (uint32_t)(options->size_bytes / options->region_bytes);
     a->spares_wanted = a->budget_files >= 16 ? 2 : 1;

@@ -64,7 +64,8 @@ struct arena {
     struct list dead;             /* unlinked and unused: to be unmapped and closed */
     uint32_t budget_files, files; /* allowed; there are, in whatever state */
     uint32_t live_count, spare_count, held_count;
-    int create_error; /* of the last attempt: fills do not try again themselves */
+    uint32_t next_sequence; /* the superblock has it too, unless its map is lost. Under upkeep_mutex */
+    int create_error;       /* of the last attempt: fills do not try again themselves */
 
     counter_t reclaimed, tail_bytes, io_errors;
 };

@@ -4,6 +4,7 @@
  * wait for the disk; regions are held while it does, and the mutex is not.
  */
 #include <errno.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fault.h"
@@ -115,15 +116,27 @@ void arena_pending_all(struct arena *a)
     pthread_mutex_unlock(&a->mutex);
 }
 
+/* A file that was cut short grows again with the next record, over a hole: its size tells, as nothing ever
+ * changes it. */
+static bool is_cut_short(const struct arena *a, const struct store_region *region)
+{
+    struct stat st;
+    return fstat(region->fd, &st) == 0 && (uint64_t)st.st_size != a->region_bytes;
+}
+
 void arena_lose_bad(struct arena *a)
 {
     for (uint32_t i = 0; i < a->pool_count; i++) {
         struct store_region *region = &a->pool[i].region;
         uint32_t sequence = atomic_load_explicit(&region->sequence, memory_order_acquire);
-        if (!atomic_load_explicit(&region->is_bad, memory_order_relaxed) || sequence == 0 ||
-            !region_try_ref(region, sequence))
+        if (sequence == 0 || !region_try_ref(region, sequence))
             continue;
-        arena_lose(a, region, "it cannot be read");
+        if (is_cut_short(a, region)) {
+            atomic_store_explicit(&region->is_bad, true, memory_order_release);
+            arena_lose(a, region, "its file was truncated");
+        } else if (region_is_bad(region)) {
+            arena_lose(a, region, "it cannot be read");
+        }
         region_unref(region);
     }
 }

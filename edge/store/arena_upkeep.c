@@ -66,7 +66,7 @@ static int region_file_create(struct arena *a, struct arena_region *r, uint32_t 
     arena_region_head(a, r, sequence, &head);
     int rv = pwrite(fd, &head, sizeof(head), 0) == (ssize_t)sizeof(head) ? 0 : -EIO;
     if (rv == 0)
-        rv = region_map(&r->region, fd, a->region_bytes);
+        rv = region_map(&r->region, fd, a->region_bytes, true);
     if (rv < 0) {
         close(fd);
         unlinkat(a->folder->fd, name, 0);
@@ -137,9 +137,11 @@ static void on_create_failed(struct arena *a, struct arena_region *r, int error)
 
 static int create_spare(struct arena *a, struct arena_region *r)
 {
-    int rv = a->superblock->next_sequence == UINT32_MAX
-                 ? -EOVERFLOW
-                 : region_file_create(a, r, a->superblock->next_sequence++);
+    int rv = -EOVERFLOW;
+    if (a->next_sequence != UINT32_MAX) {
+        a->superblock->next_sequence = a->next_sequence + 1;
+        rv = region_file_create(a, r, a->next_sequence++);
+    }
     pthread_mutex_lock(&a->mutex);
     if (rv == 0) {
         list_push_back(&a->spares, &r->node);
@@ -310,6 +312,7 @@ int arena_thread_start(struct arena *a)
 {
     sigset_t all, before;
     sigfillset(&all);
+    sigdelset(&all, SIGBUS); /* of a map: base/guard.h; blocked it would be the end */
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int rv = -pthread_create(&a->thread, NULL, arena_thread, a);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -14,6 +14,7 @@
 
 #include "base/check.h"
 #include "base/counter.h"
+#include "base/guard.h"
 #include "base/log.h"
 #include "store/folder.h"
 #include "store/superblock.h"
@@ -69,6 +70,7 @@ struct index {
     struct index_bucket *buckets;
     uint64_t bucket_mask;
     size_t map_bytes;
+    _Atomic bool is_lost;
 };
 
 /* ---- entries ---- */
@@ -367,6 +369,11 @@ static struct index *index_attach(int fd, struct arena *arena, uint64_t bucket_c
     ix->arena = arena;
     ix->map_bytes = index_file_bytes(bucket_count);
     ix->head = folder_map_file(fd, ix->map_bytes);
+    if (ix->head && !guard_add(ix->head, ix->map_bytes, true, &ix->is_lost)) {
+        munmap(ix->head, ix->map_bytes);
+        errno = ENOMEM;
+        ix->head = NULL;
+    }
     if (!ix->head) {
         free(ix);
         return NULL;
@@ -382,6 +389,7 @@ static void index_detach(struct index *ix)
 {
     for (unsigned i = 0; i < SHARDS; i++)
         pthread_mutex_destroy(&ix->shards[i].mutex);
+    guard_remove(ix->head);
     munmap(ix->head, ix->map_bytes);
     free(ix);
 }
@@ -486,9 +494,16 @@ bool index_sync(struct index *ix)
     return msync(ix->head, ix->map_bytes, MS_SYNC) == 0;
 }
 
-bool index_close(struct index *ix)
+bool index_is_lost(const struct index *ix)
+{
+    return atomic_load_explicit(&ix->is_lost, memory_order_acquire);
+}
+
+bool index_close(struct index *ix, struct folder *f)
 {
     bool synced = index_sync(ix);
+    if (index_is_lost(ix))
+        unlinkat(f->fd, "index", 0); /* the next opening makes it again */
     index_detach(ix);
     return synced;
 }

@@ -25,8 +25,12 @@ int index_probe(struct folder *f, uint64_t arena_id, const char **ret_reason);
  * arena must outlive it. 0 or a negative errno, with a sentence in `error`. */
 int index_open(struct folder *f, struct arena *arena, uint64_t arena_id, uint64_t bucket_count,
                struct buf *error, struct index **ret_index);
-bool index_sync(struct index *ix);  /* true if all of it is on the disk */
-bool index_close(struct index *ix); /* the same */
+/* True once its file was truncated or cannot be read: it goes on, empty at first, in memory alone, and its
+ * file is given up at the end. */
+bool index_is_lost(const struct index *ix);
+
+bool index_sync(struct index *ix);                    /* true if all of it is on the disk */
+bool index_close(struct index *ix, struct folder *f); /* the same */
 
 struct index_hit {
     struct store_region *region; /* referenced */

@@ -26,11 +26,26 @@ struct keeper {
     bool has_failed; /* the last sync */
     bool is_recovered;
 
+    bool is_index_lost; /* of the thread */
     _Atomic bool is_stopping;
     counter_t syncs, verified, damaged, restored; /* written by the thread */
 };
 
 /* ---- syncing ---- */
+
+/* An index whose file was lost is filled again, in memory. */
+static void look_after_index(struct keeper *k)
+{
+    if (k->is_index_lost || !index_is_lost(k->options.index))
+        return;
+    k->is_index_lost = true;
+    log_error("arena %s: its index was truncated or cannot be read; it is made again", k->options.path);
+    superblock_forget_index(k->options.superblock);
+    arena_pending_all(k->options.arena);
+    pthread_mutex_lock(&k->mutex);
+    k->is_recovered = false;
+    pthread_mutex_unlock(&k->mutex);
+}
 
 /* Data first, then what refers to it, then the marks: at any moment what a mark says is true. */
 static bool sync_all(struct keeper *k)
@@ -38,6 +53,7 @@ static bool sync_all(struct keeper *k)
     struct arena_stats before, after;
     arena_stats(k->options.arena, &before);
     arena_lose_bad(k->options.arena);
+    look_after_index(k);
     arena_sync_data(k->options.arena);
     bool is_index_synced = index_sync(k->options.index);
     arena_sync_marks(k->options.arena);
@@ -225,6 +241,7 @@ int keeper_start(const struct keeper_options *options, struct keeper **ret_keepe
     if (options->superblock->recovery & RECOVERY_INDEX)
         arena_pending_all(options->arena);
     sigfillset(&all);
+    sigdelset(&all, SIGBUS); /* of a map: base/guard.h; blocked it would be the end */
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int rv = -pthread_create(&k->thread, NULL, keeper_thread, k);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -110,13 +110,16 @@ enum record_found record_read(struct store_region *region, const struct arena_pl
     struct slice text = {at + sizeof(*h), h->key_size};
     if (h->hash_high != key->hash.high || h->hash_low != key->hash.low || !slice_equal(text, key->text))
         return RECORD_OTHER_KEY;
+    struct slice head = {text.data + text.size, h->head_size};
+    if (h->text_sum != text_sum(text, head))
+        return RECORD_DAMAGED; /* of the head: the key has just been compared */
     *ret_object = (struct store_object){.region = region,
                                         .fd = region->fd,
                                         .body_offset_bytes = place->offset_bytes + h->body_distance_bytes,
                                         .body_size_bytes = h->body_size_bytes,
                                         .body = at + h->body_distance_bytes,
                                         .key_text = text,
-                                        .head = {at + sizeof(*h) + h->key_size, h->head_size}};
+                                        .head = head};
     return RECORD_OK;
 }
 

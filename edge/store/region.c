@@ -9,15 +9,21 @@
 
 #include "base/check.h"
 #include "base/fault.h"
+#include "base/guard.h"
 
-int region_map(struct store_region *r, int fd, uint64_t size_bytes)
+int region_map(struct store_region *r, int fd, uint64_t size_bytes, bool is_guarded)
 {
     if (FAULT("store.mmap"))
         return -ENOMEM;
     void *map = mmap(NULL, size_bytes, PROT_READ, MAP_SHARED, fd, 0);
     if (map == MAP_FAILED)
         return -errno;
+    if (is_guarded && !guard_add(map, size_bytes, false, &r->is_bad)) {
+        munmap(map, size_bytes);
+        return -ENOMEM;
+    }
     r->map = map;
+    r->is_guarded = is_guarded;
     r->fd = fd;
     r->size_bytes = size_bytes;
     return 0;
@@ -26,6 +32,8 @@ int region_map(struct store_region *r, int fd, uint64_t size_bytes)
 void region_unmap(struct store_region *r)
 {
     REQUIRE(atomic_load_explicit(&r->refs, memory_order_acquire) == 0);
+    if (r->is_guarded)
+        guard_remove((void *)r->map);
     munmap((void *)r->map, r->size_bytes);
     close(r->fd);
     r->map = NULL;

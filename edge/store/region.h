@@ -23,6 +23,7 @@ struct store_region {
     int fd;
     const char *map; /* read only: everything is written with pwrite */
     uint64_t size_bytes;
+    bool is_guarded;
     _Atomic bool is_bad; /* its bytes cannot be read any more; what is copied from it may be zeros */
     void (*on_unused)(
         struct store_region *r); /* by the thread that gave back the last reference; it owns r */
@@ -33,8 +34,9 @@ static inline bool region_is_bad(const struct store_region *r)
     return atomic_load_explicit(&r->is_bad, memory_order_acquire);
 }
 
-/* Maps the file. 0 or a negative errno; on failure the region is as it was. */
-int region_map(struct store_region *r, int fd, uint64_t size_bytes);
+/* Maps the file. Guarded: others may truncate it, or a disk fail to read it. 0 or a negative errno; on
+ * failure the region is as it was. */
+int region_map(struct store_region *r, int fd, uint64_t size_bytes, bool is_guarded);
 
 /* Unmaps and closes: takes milliseconds for an unlinked file whose pages must be freed. */
 void region_unmap(struct store_region *r);

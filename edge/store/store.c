@@ -87,7 +87,7 @@ static void store_free(struct store *s)
 {
     if (s->keeper)
         keeper_stop(s->keeper);
-    bool synced = s->index ? index_close(s->index) : s->left == LEFT_CLEAN;
+    bool synced = s->index ? index_close(s->index, &s->folder) : s->left == LEFT_CLEAN;
     if (s->arena)
         synced = arena_close(s->arena) && synced;
     if (s->superblock)
@@ -139,11 +139,13 @@ const uint8_t *store_hash_secret(const struct store *s)
 bool store_lookup(struct store *s, const struct store_key *key, struct store_object *ret_object)
 {
     struct index_hit hit;
+    struct store_object o;
     if (!s->index || !index_find(s->index, key->hash, &hit))
         return false;
-    enum record_found found = record_read(hit.region, &hit.place, key, ret_object);
-    if (found == RECORD_OK) {
-        ret_object->meta = hit.meta;
+    enum record_found found = record_read(hit.region, &hit.place, key, &o);
+    if (found == RECORD_OK && !region_is_bad(hit.region)) {
+        o.meta = hit.meta;
+        *ret_object = o;
         return true;
     }
     if (found == RECORD_DAMAGED) {
@@ -159,6 +161,11 @@ void store_object_copy(const struct store_object *from, struct store_object *ret
     if (from->region)
         region_ref(from->region);
     *ret_object = *from;
+}
+
+bool store_object_is_bad(const struct store_object *o)
+{
+    return o->region && region_is_bad(o->region);
 }
 
 void store_release(struct store_object *o)

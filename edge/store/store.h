@@ -101,6 +101,11 @@ bool store_lookup(struct store *s, const struct store_key *key, struct store_obj
 void store_object_copy(const struct store_object *from, struct store_object *ret_object);
 void store_release(struct store_object *o); /* idempotent */
 
+/* True once the file under it turned out to be cut short or unreadable: what was copied from its map before
+ * this was asked may be zeros, and must not be used. Streams ask by themselves before bytes leave
+ * (base/guard.h). */
+bool store_object_is_bad(const struct store_object *o);
+
 /* Room for one object. 0; -EFBIG (header, head and body take more than half a region; transient: more than
  * the whole budget), -ENOBUFS (transient budget used up, or no region free: all are held by readers),
  * -ENOMEM, -EIO. Where there is no disk, or none of its regions can be had now, it is transient by itself:

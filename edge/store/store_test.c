@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 
 #include "base/fault.h"
+#include "base/guard.h"
 #include "base/log.h"
 #include "store/store_private.h"
 
@@ -528,6 +529,11 @@ static void test_damaged_record_is_a_miss(void **state)
     assert_int_equal(fixture_stats(f).io_errors, 1);
     assert_int_equal(fixture_stats(f).objects, 1);
     fixture_assert_found(f, 2, 2, 1000);
+    assert_true(fixture_get(f, 2, &o));
+    assert_int_equal(pwrite(o.fd, "?", 1, (off_t)(o.head.data - o.body) + (off_t)o.body_offset_bytes), 1);
+    store_release(&o);
+    fixture_assert_missed(f, 2);
+    assert_int_equal(fixture_stats(f).io_errors, 2);
 }
 
 /* The path of the file that an object stands in. */
@@ -563,6 +569,118 @@ static void test_lost_region_file_loses_only_its_objects(void **state)
         else
             fixture_assert_found(f, i, i, 100000);
     fixture_turn_over(f, FIXTURE_REGIONS);
+}
+
+static void test_truncated_region_is_dropped(void **state)
+{
+    struct fixture *f = *state;
+    guard_take_signal();
+    struct store_object o;
+    char path[256];
+    for (unsigned i = 0; i < 10; i++)
+        assert_int_equal(fixture_put(f, i, i, 100000), 0);
+    assert_true(fixture_get(f, 5, &o));
+    region_path(&o, path);
+    assert_int_equal(truncate(path, 110000), 0);
+    assert_false(fixture_is(&o, 5, 100000)); /* and no SIGBUS */
+    assert_true(store_object_is_bad(&o));
+    struct store_object none = {.fd = -7};
+    assert_false(fixture_get(f, 5, &none));
+    assert_true(none.fd == -7 && !none.region); /* untouched: it would be given back twice */
+    fixture_assert_missed(f, 4);
+    log_set_level(LOG_ERROR + 1);
+    store_sync(f->store);
+    log_set_level(LOG_INFO);
+    store_release(&o);
+    assert_int_equal(fixture_stats(f).objects, 8);
+    assert_int_equal(fixture_stats(f).regions_held, 0);
+    assert_int_equal(fixture_put(f, 5, 15, 100000), 0);
+    fixture_assert_found(f, 5, 15, 100000);
+    fixture_turn_over(f, FIXTURE_REGIONS);
+}
+
+/* While it is written in, and before anybody looked: the next record makes it grow again, over a hole. */
+static void test_truncated_current_region_is_dropped(void **state)
+{
+    struct fixture *f = *state;
+    guard_take_signal();
+    struct store_object o;
+    char path[256];
+    assert_int_equal(fixture_put(f, 1, 1, 100000), 0);
+    assert_true(fixture_get(f, 1, &o));
+    region_path(&o, path);
+    store_release(&o);
+    assert_int_equal(truncate(path, 0), 0);
+    struct store_writer *w = reserve(f, 5000);
+    assert_int_equal(fixture_write(w, 2, 5000), 0);
+    log_set_level(LOG_ERROR + 1);
+    store_sync(f->store);
+    log_set_level(LOG_INFO);
+    int rv = seal(f, w, 2, 2);
+    assert_true(rv == 0 || rv == -EIO);
+    fixture_assert_missed(f, 1);
+    fixture_assert_missed(f, 2);
+    assert_int_equal(fixture_put(f, 1, 3, 100000), 0);
+    fixture_assert_found(f, 1, 3, 100000);
+}
+
+static void test_truncated_index_is_made_again(void **state)
+{
+    struct fixture *f = *state;
+    guard_take_signal();
+    char path[256];
+    for (unsigned i = 0; i < 10; i++)
+        assert_int_equal(fixture_put(f, i, i, 100000), 0);
+    snprintf(path, sizeof(path), "%s/index", f->path);
+    assert_int_equal(truncate(path, 0), 0);
+    fixture_assert_missed(f, 1);
+    log_set_level(LOG_ERROR + 1);
+    store_sync(f->store);
+    keeper_recover(f->store->keeper);
+    assert_found_again(f, 1, 1, 100000);
+    assert_int_equal(fixture_put(f, 2, 12, 1000), 0);
+    fixture_reopen(f); /* the file is gone: it is made once more */
+    log_set_level(LOG_INFO);
+    keeper_recover(f->store->keeper);
+    assert_found_again(f, 2, 12, 1000);
+    assert_found_again(f, 9, 9, 100000);
+}
+
+static void test_truncated_superblock_starts_empty_the_next_time(void **state)
+{
+    struct fixture *f = *state;
+    guard_take_signal();
+    char path[256];
+    assert_int_equal(fixture_put(f, 1, 1, 1000), 0);
+    snprintf(path, sizeof(path), "%s/superblock", f->path);
+    assert_int_equal(truncate(path, 0), 0);
+    log_set_level(LOG_ERROR + 1);
+    fixture_assert_found(f, 1, 1, 1000);
+    fixture_turn_over(f, 2 * FIXTURE_REGIONS);
+    assert_int_equal(fixture_put(f, 1, 1, 1000), 0);
+    fixture_assert_found(f, 1, 1, 1000);
+    store_close(f->store);
+    assert_starts_empty(f);
+}
+
+static void test_failed_sync_drops_the_region(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(fixture_put(f, i, i, 100000), 0);
+    assert_true(store_sync(f->store));
+    assert_int_equal(fixture_put(f, 4, 4, 100000), 0);
+    log_set_level(LOG_ERROR + 1);
+    fault_arm("store.fdatasync", 1, true);
+    assert_false(store_sync(f->store));
+    fault_disarm_all();
+    log_set_level(LOG_INFO);
+    fixture_assert_missed(f, 4);
+    fixture_assert_found(f, 1, 1, 100000);
+    assert_in_range(fixture_stats(f).io_errors, 1, 2); /* the one that was just full has a mark to get */
+    assert_int_equal(fixture_put(f, 4, 14, 100000), 0);
+    assert_true(store_sync(f->store));
+    fixture_assert_found(f, 4, 14, 100000);
 }
 
 static unsigned count_regions(struct fixture *f)
@@ -783,6 +901,11 @@ int main(void)
         TEST(test_interrupted_recovery_goes_on),
         TEST(test_damaged_record_is_a_miss),
         TEST(test_lost_region_file_loses_only_its_objects),
+        TEST(test_truncated_region_is_dropped),
+        TEST(test_truncated_current_region_is_dropped),
+        TEST(test_truncated_index_is_made_again),
+        TEST(test_truncated_superblock_starts_empty_the_next_time),
+        TEST(test_failed_sync_drops_the_region),
         TEST(test_size_can_be_changed),
         TEST(test_failed_write_stores_nothing),
         TEST(test_full_index_loses_the_oldest),

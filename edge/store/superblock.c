@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/guard.h"
 
 static const char superblock_magic[8] = "SHOREARN";
 
@@ -22,6 +23,16 @@ _Static_assert(ATOMIC_INT_LOCK_FREE == 2, "atomics in a mapped file must be plai
 
 /* More than can be given out between two syncs of the superblock. */
 #define SEQUENCES_LOST_MAX 65536u
+
+/* A superblock was truncated underneath while it was mapped. Which one is not told apart: none that is open
+ * is believed to be on the disk then. */
+static _Atomic bool is_lost;
+
+static void superblock_unmap(struct superblock *sb)
+{
+    guard_remove(sb);
+    munmap(sb, sizeof(*sb));
+}
 
 /* Empty where there is no such file: any boot may then be another one. 0 or a negative errno. */
 static int boot_id_read(char ret_id[BOOT_ID_SIZE])
@@ -94,6 +105,11 @@ static struct superblock *superblock_map(struct folder *f, bool is_new)
     struct superblock *sb = folder_map_file(fd, sizeof(*sb));
     int error = errno;
     close(fd);
+    if (sb && !guard_add(sb, sizeof(*sb), true, &is_lost)) {
+        munmap(sb, sizeof(*sb));
+        sb = NULL;
+        error = ENOMEM;
+    }
     errno = error;
     return sb;
 }
@@ -154,13 +170,14 @@ int superblock_open(struct folder *f, uint64_t region_bytes, struct superblock *
     struct superblock *sb = superblock_map(f, is_new);
     if (!sb)
         return -errno;
+    is_lost = false;
     if (is_new)
         superblock_make(sb, region_bytes);
     enum superblock_left left = is_new ? LEFT_CLEAN : how_left(sb, boot_id);
     mark_open(f, sb, boot_id, left);
     if (!superblock_sync(sb) || fsync(f->fd) < 0) {
-        rv = -errno;
-        munmap(sb, sizeof(*sb));
+        rv = errno ? -errno : -EIO;
+        superblock_unmap(sb);
         return rv;
     }
     *ret_superblock = sb;
@@ -193,7 +210,7 @@ void superblock_set_synced(struct superblock *sb, uint32_t slot, uint64_t synced
 
 bool superblock_sync(struct superblock *sb)
 {
-    return msync(sb, sizeof(*sb), MS_SYNC) == 0;
+    return msync(sb, sizeof(*sb), MS_SYNC) == 0 && !is_lost;
 }
 
 int superblock_forget_index(struct superblock *sb)
@@ -210,5 +227,5 @@ void superblock_close(struct superblock *sb, bool synced)
         sb->clean = 1;
         msync(sb, 4096, MS_SYNC);
     }
-    munmap(sb, sizeof(*sb));
+    superblock_unmap(sb);
 }

@@ -49,7 +49,7 @@ static int memory_file(struct store_region *r, uint64_t size_bytes)
     int fd = memfd_create("shorebreak-transient", MFD_CLOEXEC);
     if (fd < 0)
         return -errno;
-    int rv = ftruncate(fd, (off_t)size_bytes) < 0 ? -errno : region_map(r, fd, size_bytes);
+    int rv = ftruncate(fd, (off_t)size_bytes) < 0 ? -errno : region_map(r, fd, size_bytes, false);
     if (rv < 0)
         close(fd);
     return rv;
