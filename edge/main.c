@@ -319,6 +319,7 @@ static int open_admin(struct edge *e, struct buf *error)
         .fetches = e->fetch_stats,
         .store = e->store,
         .access_log = e->access_log,
+        .explain = {.sites = e->sites, .catalog = e->catalog, .store = e->store},
     };
     int r = admin_open(e->loop, &c->admin, &source, error, &e->admin);
     if (r < 0)

@@ -5,13 +5,15 @@ responses; here are the stories with several viewers, and the rules of a site.
 """
 import base64
 import hashlib
+import json
 import threading
+import urllib.parse
 
 import pytest
 
-from harness.client import Broken
+from harness.client import Broken, fetch
 from harness.origin import answer, chunk, head, last_chunk, reset, wait
-from harness.scene import Scene, cache_status, noise
+from harness.scene import HOST, Scene, cache_status, noise
 from test_edge_caching import playlist
 
 DATA, OTHER = noise(5000), noise(5000, 1)
@@ -346,3 +348,55 @@ def test_keys_by_rule(edge, origin):
     for query in ("?id=1&_HLS_msn=2", "?_HLS_msn=2&hls_ctx=x&id=1", "?CMCD=x&id=1&_HLS_msn=2&evil=123"):
         scene.get("/a.m3u8" + query)
     assert [request.target for request in scene.server.requests] == ["/a.m3u8?_HLS_msn=2&id=1"]
+
+
+# --- explaining -----------------------------------------------------------------------------------------------------
+
+
+def explain(scene, url, fields=()):
+    response = fetch(scene.edge.admin_address, "/explain?url=" + url, fields)
+    assert response.status == 200, body(response)
+    return json.loads(body(response))
+
+
+def test_explain(edge, origin):
+    scene = Scene(edge, origin(), site={**OPEN, "query_drop": ["session"]})
+    url = f"http://{HOST}/a/../seg.ts?session=1"
+    before = explain(scene, url)
+    assert (before["site"], before["key"], before["class"]) == ("demo", "demo/seg.ts", "segment")
+    assert before["next"] == "miss" and "object" not in before
+    scene.server.on("/seg.ts", answer(200, DATA, {"Cache-Control": "max-age=1000", "Age": "100"}))
+    scene.get("/seg.ts")
+    for form in (url, urllib.parse.quote(url, safe="")):
+        after = explain(scene, form)
+        assert after["next"] == "hit"
+        found = after["object"]
+        assert (found["status"], found["size_bytes"], found["rule"]) == (200, len(DATA), "max-age")
+        assert 100 <= found["age_s"] < 130 and 870 < found["fresh_for_s"] <= 900
+    assert explain(scene, "http://other.test/")["error"] == "no_such_site"
+    assert fetch(scene.edge.admin_address, "/explain?url=nonsense").status == 400
+    assert fetch(scene.edge.admin_address, "/explain").status == 400
+
+
+@pytest.mark.parametrize("path, data, fields, rule", [
+    ("/a", DATA, {}, "freshness.other"), ("/a", DATA, {"Cache-Control": "no-cache"}, "no-cache"),
+    ("/seg.ts", DATA, {"CDN-Cache-Control": "s-maxage=5"}, "s-maxage"), ("/seg.ts", DATA, {}, "freshness.segment"),
+    ("/a", DATA, {"Last-Modified": "Mon, 02 Jan 2023 03:04:05 GMT"}, "a tenth of the time since Last-Modified, at most a day"),
+    ("/live.m3u8", playlist(), {}, "half a target duration, at most freshness.playlist_live_max"),
+    ("/vod.m3u8", playlist(ended=True), {}, "freshness.playlist_ended"),
+])
+def test_explain_tells_the_rule(edge, origin, path, data, fields, rule):
+    scene = Scene(edge, origin())
+    scene.server.on(path, answer(200, data, fields))
+    scene.get(path)
+    told = explain(scene, f"http://{HOST}{path}")
+    assert told["object"]["rule"] == rule
+
+
+def test_explain_tells_of_variants(edge, origin):
+    scene = Scene(edge, origin(), site=OPEN)
+    scene.server.on("/a", echo_of("Color", {**LONG, "Vary": "Color"}))
+    scene.get("/a", {"Color": "red"})
+    for color, following in (("red", "hit"), ("blue", "miss")):
+        told = explain(scene, f"http://{HOST}/a", {"Color": color})
+        assert (told["varies_by"], told["next"]) == (["color"], following)

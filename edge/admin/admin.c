@@ -13,6 +13,7 @@
 #define DOCUMENT_SIZE_MAX     ((size_t)64 << 20) /* some thousand sites */
 #define HEAD_SIZE_MAX         ((size_t)16 << 10)
 #define URI_SIZE_MAX          ((size_t)4 << 10)
+#define EXPLANATION_SIZE_MAX  ((size_t)128 << 10)
 #define CONNECTIONS_MAX       64
 #define HEADER_TIMEOUT_MS     10000
 #define IDLE_TIMEOUT_MS       60000
@@ -110,6 +111,48 @@ static void reply_document(const struct admin *a, struct exchange *x, const char
     }
 }
 
+static int hex_of(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
+/* What stands behind "url=": as it is, or percent-encoded as a whole. */
+static bool append_url(struct slice query, struct buf *out)
+{
+    struct slice name = SLICE_LITERAL("url="), rest = slice_skip(query, name.size);
+    if (!slice_starts_with(query, name))
+        return false;
+    bool is_encoded = memmem(rest.data, rest.size, "://", 3) == NULL;
+    for (size_t i = 0; i < rest.size; i++) {
+        int high = -1, low = -1;
+        if (is_encoded && rest.data[i] == '%' && i + 2 < rest.size) {
+            high = hex_of(rest.data[i + 1]);
+            low = hex_of(rest.data[i + 2]);
+        }
+        if (high >= 0 && low >= 0)
+            i += 2;
+        buf_append_char(out, high >= 0 && low >= 0 ? (char)(high << 4 | low) : rest.data[i]);
+    }
+    return true;
+}
+
+static void explain(const struct admin *a, struct exchange *x, struct slice query)
+{
+    struct buf url, text;
+    buf_init(&url, URI_SIZE_MAX);
+    buf_init(&text, EXPLANATION_SIZE_MAX);
+    if (a->source.explain.store && append_url(query, &url) &&
+        explain_write(&a->source.explain, buf_slice(&url), x->request, loop_wall_ms(a->loop), &text))
+        exchange_reply(x, 200, slice_of(FIELDS("application/json")), buf_slice(&text));
+    else
+        reply_text(x, 400, FIELDS("text/plain; charset=utf-8"), "expected /explain?url=http://host/path\n");
+    buf_fini(&url);
+    buf_fini(&text);
+}
+
 static void on_request(struct exchange *x, void *user)
 {
     const struct admin *a = user;
@@ -128,6 +171,8 @@ static void on_request(struct exchange *x, void *user)
         reply_document(a, x, FIELDS("application/json"), stats_write);
     else if (slice_equal(path, SLICE_LITERAL("/metrics")))
         reply_document(a, x, FIELDS("text/plain; version=0.0.4; charset=utf-8"), metrics_write);
+    else if (slice_equal(path, SLICE_LITERAL("/explain")))
+        explain(a, x, slice_skip(x->request->target, path.size + 1));
     else if (slice_equal(path, SLICE_LITERAL("/healthz")))
         reply_text(x, 200, FIELDS("text/plain; charset=utf-8"), "ok\n");
     else

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an operator sees: a listener of its own with /stats (JSON), /metrics (Prometheus), /healthz, and a
- * page over them. It only reads counters; docs/stats.md says what each one means.
+ * What an operator sees: a listener of its own with /stats (JSON), /metrics (Prometheus), /healthz, a
+ * page over them, and /explain?url= (docs/caching.md). It only reads counters; docs/stats.md says what each
+ * one means.
  */
 #ifndef ADMIN_ADMIN_H
 #define ADMIN_ADMIN_H
 
 #include "access_log.h"
+#include "admin/explain.h"
 #include "http/fetch.h"
 #include "http/server.h"
 #include "ledger.h"
@@ -24,6 +26,7 @@ struct admin_source {
     const struct fetch_stats *const *fetches;
     struct store *store;                 /* NULL: none */
     const struct access_log *access_log; /* NULL: none */
+    struct explain_source explain;       /* store NULL: nothing is explained */
 };
 
 struct admin;

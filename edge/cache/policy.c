@@ -101,6 +101,43 @@ void policy_apply(const struct policy *p, const struct policy_content *content,
     meta->content_class = (uint8_t)content->content_class;
 }
 
+static const char *playlist_rule(const struct hls_playlist *playlist)
+{
+    if (!playlist)
+        return "a playlist that cannot be read: 1 s";
+    if (playlist->kind == HLS_MULTIVARIANT)
+        return "freshness.playlist_multivariant";
+    return playlist->endlist ? "freshness.playlist_ended"
+                             : "half a target duration, at most freshness.playlist_live_max";
+}
+
+static const char *default_rule(const struct policy *p, const struct policy_content *content)
+{
+    static const char *const rules[CLASS_COUNT] = {
+        [CLASS_SEGMENT] = "freshness.segment", [CLASS_INIT] = "freshness.init",
+        [CLASS_PART] = "freshness.part",       [CLASS_KEY] = "freshness.key",
+        [CLASS_OTHER] = "freshness.other",
+    };
+    if (content->content_class == CLASS_OTHER && p->source == FRESHNESS_HEURISTIC)
+        return "a tenth of the time since Last-Modified, at most a day";
+    if (p->status >= 400)
+        return "freshness.not_found";
+    return content->content_class == CLASS_PLAYLIST ? playlist_rule(content->playlist)
+                                                    : rules[content->content_class];
+}
+
+const char *policy_rule(const struct policy *p, const struct policy_content *content)
+{
+    if (p->must_validate)
+        return "no-cache";
+    switch (p->source) {
+    case FRESHNESS_S_MAXAGE: return "s-maxage";
+    case FRESHNESS_MAX_AGE: return "max-age";
+    case FRESHNESS_EXPIRES: return "Expires";
+    default: return default_rule(p, content);
+    }
+}
+
 bool policy_is_shareable(const struct policy *p)
 {
     return p->verdict == STORE_OK || p->verdict == STORE_STATUS;

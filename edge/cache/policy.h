@@ -36,6 +36,10 @@ struct policy_content {
 void policy_apply(const struct policy *p, const struct policy_content *content,
                   const struct config_freshness *defaults, struct store_meta *meta);
 
+/* Which rule policy_apply follows for it, as an operator would look it up: a directive of the response, or a
+ * field of the site's `freshness`. */
+const char *policy_rule(const struct policy *p, const struct policy_content *content);
+
 /* A response that may be shared among those who wait for it now, whether or not it is kept afterwards. */
 bool policy_is_shareable(const struct policy *p);
 

@@ -608,3 +608,9 @@ void origin_fill(struct origin *o, const struct origin_request *request)
     flight_set_filler(request->flight, &(struct flight_filler){0});
     flight_fail(request->flight, fetch_result_name(FETCH_NO_MEMORY), fetch_result_status(FETCH_NO_MEMORY));
 }
+
+void origin_stored_policy(struct slice stored_head, int64_t now_ms, struct policy *ret_policy)
+{
+    struct judge_request request = {.time_ms = now_ms};
+    judge_not_modified(stored_head, (struct slice){NULL, 0}, &request, now_ms, ret_policy);
+}

@@ -8,6 +8,7 @@
 #define ORIGIN_ORIGIN_H
 
 #include "cache/flight.h"
+#include "cache/policy.h"
 #include "catalog.h"
 #include "http/fetch.h"
 #include "site.h"
@@ -50,6 +51,9 @@ struct origin_request {
     enum content_class content_class;
     enum cause cause; /* under which the bytes are booked */
 };
+
+/* What a stored response head says of its own freshness. */
+void origin_stored_policy(struct slice stored_head, int64_t now_ms, struct policy *ret_policy);
 
 /* Starts to fill. When even that fails, the flight fails: the readers learn it in any case, later. */
 void origin_fill(struct origin *o, const struct origin_request *request);
