@@ -176,11 +176,12 @@ static void end_well(struct h2_connection *h, const char *reason)
         server_connection_linger(h->c);
 }
 
-static uint32_t error_code_of(enum http_refusal refusal)
+static uint32_t error_code_of(const struct h2_connection *h)
 {
-    switch (refusal) {
+    switch (h->refusal) {
     case HTTP_REFUSAL_IDLE_TIMEOUT: return NGHTTP2_NO_ERROR;
-    case HTTP_REFUSAL_H2_PROTOCOL_ERROR: return NGHTTP2_PROTOCOL_ERROR;
+    case HTTP_REFUSAL_H2_PROTOCOL_ERROR:
+        return h->guard.is_stream_closed ? NGHTTP2_STREAM_CLOSED : NGHTTP2_PROTOCOL_ERROR;
     default: return NGHTTP2_ENHANCE_YOUR_CALM;
     }
 }
@@ -190,7 +191,7 @@ static void end_refused(struct h2_connection *h)
     bool is_stall = h->refusal == HTTP_REFUSAL_H2_WINDOW_STALL;
 
     server_connection_refused(h->c, h->refusal, 0, 0);
-    nghttp2_session_terminate_session(h->session, error_code_of(h->refusal));
+    nghttp2_session_terminate_session(h->session, error_code_of(h));
     end_well(h, is_stall ? "send_timeout" : "client_error");
 }
 

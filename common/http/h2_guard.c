@@ -100,12 +100,77 @@ static bool extend_block(struct h2_guard *g, unsigned flags, size_t size, enum h
     return false;
 }
 
+/* A stream's number, without the reserved bit. */
+static uint32_t read_id(const unsigned char *at)
+{
+    return ((uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3]) & 0x7fffffff;
+}
+
+/* --- Streams, as the peer's own frames tell of them. --- */
+
+static uint32_t *find_open(struct h2_guard *g, uint32_t id)
+{
+    for (size_t i = 0; i < g->open_count; i++)
+        if (g->open_ids[i] == id)
+            return &g->open_ids[i];
+    return NULL;
+}
+
+static void open_stream(struct h2_guard *g, uint32_t id)
+{
+    g->last_id = id;
+    if (g->open_count < H2_OPEN_IDS_MAX)
+        g->open_ids[g->open_count++] = id;
+    else
+        g->has_forgotten = true;
+}
+
+static void end_stream(struct h2_guard *g, uint32_t id)
+{
+    uint32_t *open = find_open(g, id);
+
+    if (open)
+        *open = g->open_ids[--g->open_count];
+}
+
+/* DATA or HEADERS: may it come on this stream? A stream that was never begun is nghttp2's business. */
+static bool use_stream(struct h2_guard *g, unsigned type, unsigned flags, uint32_t id)
+{
+    if (id > g->last_id && type == FRAME_HEADERS)
+        open_stream(g, id);
+    if (id <= g->last_id && id % 2 == 1 && !g->has_forgotten && !find_open(g, id)) {
+        g->is_stream_closed = true;
+        return false;
+    }
+    if (flags & FLAG_END_STREAM)
+        end_stream(g, id);
+    return true;
+}
+
+/* --- Frames. --- */
+
+static bool is_legal(struct h2_guard *g, unsigned type, unsigned flags, uint32_t id)
+{
+    g->dependency_filled = 0;
+    if (g->in_block) /* what interrupts a block is nghttp2's business */
+        return true;
+    if (type == FRAME_DATA || type == FRAME_HEADERS)
+        return use_stream(g, type, flags, id);
+    if (type == FRAME_RST_STREAM)
+        end_stream(g, id);
+    return type != FRAME_PRIORITY || id != 0;
+}
+
 static bool begin_frame(struct h2_guard *g, enum http_refusal *ret_refusal)
 {
     size_t size = (size_t)g->head[0] << 16 | (size_t)g->head[1] << 8 | g->head[2];
     unsigned type = g->head[3], flags = g->head[4];
 
     g->payload_left = size;
+    if (!is_legal(g, type, flags, read_id(g->head + 5))) {
+        *ret_refusal = HTTP_REFUSAL_H2_PROTOCOL_ERROR;
+        return false;
+    }
     switch (type) {
     case FRAME_DATA:
         if (size == 0)
@@ -130,6 +195,18 @@ static bool begin_frame(struct h2_guard *g, enum http_refusal *ret_refusal)
     }
 }
 
+/* Of a PRIORITY frame's payload: a stream cannot depend on itself (RFC 7540 section 5.3.1). */
+static bool is_sane_priority(struct h2_guard *g, const char *data, size_t size)
+{
+    if (g->head[3] != FRAME_PRIORITY)
+        return true;
+    while (size > 0 && g->dependency_filled < sizeof(g->dependency)) {
+        g->dependency[g->dependency_filled++] = (unsigned char)*data++;
+        size--;
+    }
+    return g->dependency_filled < sizeof(g->dependency) || read_id(g->dependency) != read_id(g->head + 5);
+}
+
 static size_t skip(size_t *left, size_t size)
 {
     size_t skipped = size_min(*left, size);
@@ -147,7 +224,13 @@ bool h2_guard_look(struct h2_guard *g, const char *data, size_t size, uint64_t n
     at = skip(&g->preface_left, size);
     while (at < size) {
         if (g->payload_left > 0) {
-            at += skip(&g->payload_left, size - at);
+            size_t skipped = skip(&g->payload_left, size - at);
+
+            if (!is_sane_priority(g, data + at, skipped)) {
+                *ret_refusal = HTTP_REFUSAL_H2_PROTOCOL_ERROR;
+                return false;
+            }
+            at += skipped;
             continue;
         }
         g->head[g->head_filled++] = (unsigned char)data[at++];

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Watches the frames of one HTTP/2 connection as they come in, before nghttp2 sees them. What costs the peer
- * nearly nothing and us something has a budget: so many at once, so many a second for ever. It knows frame
- * headers only, no memory but its own, and no clock: time is a parameter.
+ * nearly nothing and us something has a budget: so many at once, so many a second for ever. And it refuses
+ * what nghttp2, which keeps no closed streams and no priorities here, would let pass: DATA and HEADERS on
+ * streams that the peer has ended (RFC 9113 section 5.1), PRIORITY frames that make no sense. It knows no
+ * memory but its own, and no clock: time is a parameter.
  */
 #ifndef HTTP_H2_GUARD_H
 #define HTTP_H2_GUARD_H
@@ -36,6 +38,7 @@ enum h2_budget {
 #define H2_WINDOW_UPDATE_COST 1024u /* of H2_BUDGET_WINDOW_UPDATES */
 #define H2_CONTINUATIONS_MAX  8u    /* of one header block: four heads of 16 KiB fit */
 #define H2_HEADER_BLOCK_MAX   ((size_t)64 << 10)
+#define H2_OPEN_IDS_MAX       32u
 #define H2_FRAME_HEAD_SIZE    ((size_t)9)
 #define H2_PREFACE            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 #define H2_PREFACE_SIZE       (sizeof(H2_PREFACE) - 1)
@@ -50,6 +53,15 @@ struct h2_guard {
     bool in_block; /* HEADERS or CONTINUATION without END_HEADERS was seen */
     unsigned continuations;
     size_t block_size;
+
+    uint32_t last_id;                   /* the newest stream */
+    uint32_t open_ids[H2_OPEN_IDS_MAX]; /* streams that the peer has begun and not ended */
+    size_t open_count;
+    bool has_forgotten;          /* there were more than that: nothing is known any more */
+    unsigned char dependency[4]; /* of a PRIORITY frame */
+    size_t dependency_filled;
+
+    bool is_stream_closed; /* why it was refused: the GOAWAY says STREAM_CLOSED */
 };
 
 void h2_guard_init(struct h2_guard *g, uint64_t now_ms);

@@ -50,7 +50,7 @@ static bool give(struct watch *w, const char *data, size_t size)
     return true;
 }
 
-static bool frame(struct watch *w, int type, int flags, size_t size)
+static bool frame_on(struct watch *w, uint32_t id, int type, int flags, size_t size)
 {
     char *bytes = calloc(1, H2_FRAME_HEAD_SIZE + size);
     bool good;
@@ -60,12 +60,18 @@ static bool frame(struct watch *w, int type, int flags, size_t size)
     bytes[2] = (char)size;
     bytes[3] = (char)type;
     bytes[4] = (char)flags;
-    bytes[8] = 1;
+    bytes[7] = (char)(id >> 8);
+    bytes[8] = (char)id;
     good = give(w, bytes, H2_FRAME_HEAD_SIZE + size);
     if (!good)
         w->guard.payload_left = 0; /* a connection would be over: the tests go on with the next frame */
     free(bytes);
     return good;
+}
+
+static bool frame(struct watch *w, int type, int flags, size_t size)
+{
+    return frame_on(w, 1, type, flags, size);
 }
 
 /* How many of these frames pass at one moment; at most `most` are tried. */
@@ -149,13 +155,68 @@ static void test_good_behaviour_is_never_refused(void **state)
 
     (void)state;
     watch_init(&w, 7);
-    for (int i = 0; i < 5000; i++) {
-        assert_true(frame(&w, HEADERS, END_HEADERS | END_STREAM, 40));
-        assert_true(frame(&w, PRIORITY, 0, 5));
+    for (uint32_t id = 1; id < 10000; id += 2) {
+        assert_true(frame_on(&w, id, HEADERS, END_HEADERS, 40));
+        assert_true(frame_on(&w, id, PRIORITY, 0, 5));
         h2_guard_earn(&w.guard, H2_BUDGET_WINDOW_UPDATES, 2048);
         assert_true(frame(&w, WINDOW_UPDATE, 0, 4));
         assert_true(frame(&w, WINDOW_UPDATE, 0, 4));
-        assert_true(frame(&w, DATA, END_STREAM, 0));
+        assert_true(frame_on(&w, id, DATA, END_STREAM, 0));
+    }
+}
+
+static void test_a_stream_that_has_ended(void **state)
+{
+    static const struct {
+        int type, flags;
+    } ends[] = {{HEADERS, END_HEADERS | END_STREAM}, {DATA, END_STREAM}, {RST_STREAM, 0}};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_COUNT(ends); i++) {
+        struct watch w;
+
+        watch_init(&w, i);
+        assert_true(frame_on(&w, 5, HEADERS, END_HEADERS, 10));
+        assert_true(frame_on(&w, 7, HEADERS, END_HEADERS, 10));
+        assert_true(frame_on(&w, 5, DATA, 0, 10));
+        assert_true(frame_on(&w, 5, ends[i].type, ends[i].flags, 4));
+        assert_true(frame_on(&w, 5, WINDOW_UPDATE, 0, 4)); /* these may still come */
+        assert_true(frame_on(&w, 5, RST_STREAM, 0, 4));
+        assert_true(frame_on(&w, 7, DATA, 0, 10));
+        assert_false(frame_on(&w, 5, i == 1 ? HEADERS : DATA, END_STREAM, 10));
+        assert_int_equal(w.refusal, HTTP_REFUSAL_H2_PROTOCOL_ERROR);
+        assert_true(w.guard.is_stream_closed);
+        assert_false(frame_on(&w, 3, HEADERS, END_HEADERS, 10)); /* skipped, so it counts as ended */
+    }
+}
+
+/* More open streams than are remembered: nothing is refused that might be right. */
+static void test_many_open_streams(void **state)
+{
+    struct watch w;
+
+    (void)state;
+    watch_init(&w, 0);
+    for (uint32_t id = 1; id < 200; id += 2)
+        assert_true(frame_on(&w, id, HEADERS, END_HEADERS, 10));
+    for (uint32_t id = 1; id < 200; id += 2)
+        assert_true(frame_on(&w, id, DATA, END_STREAM, 10));
+}
+
+static void test_priorities_make_sense(void **state)
+{
+    static const char good[] = "\0\0\x05\x02\0\0\0\0\x03\x80\0\0\x01\x0f",
+                      bad[] = "\0\0\x05\x02\0\0\0\0\x03\x80\0\0\x03\x0f";
+    struct watch w;
+
+    (void)state;
+    for (size_t split = 0; split < 14; split++) {
+        watch_init(&w, split);
+        assert_true(give(&w, good, 14));
+        assert_false(give(&w, bad, 14));
+        assert_int_equal(w.refusal, HTTP_REFUSAL_H2_PROTOCOL_ERROR);
+        watch_init(&w, split);
+        assert_false(frame_on(&w, 0, PRIORITY, 0, 5));
     }
 }
 
@@ -230,6 +291,9 @@ int main(void)
         cmocka_unit_test(test_a_budget_fills_up_to_its_burst_only),
         cmocka_unit_test(test_budgets_are_apart),
         cmocka_unit_test(test_good_behaviour_is_never_refused),
+        cmocka_unit_test(test_a_stream_that_has_ended),
+        cmocka_unit_test(test_many_open_streams),
+        cmocka_unit_test(test_priorities_make_sense),
         cmocka_unit_test(test_spending_and_earning),
         cmocka_unit_test(test_header_blocks),
         cmocka_unit_test(test_a_header_block_has_a_size),
