@@ -15,6 +15,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "io/stream.h"
+#include "store/arena_tool.h"
 #include "worker.h"
 
 #define INDEX_ENTRIES_MIN    65536
@@ -430,8 +431,9 @@ static int edge_run(struct edge *e, struct buf *error)
 
 static int usage(FILE *to, int status)
 {
-    fputs("usage: edge CONFIG.yaml          serve\n"
-          "       edge --check CONFIG.yaml  read the configuration, say what is wrong with it, and end\n"
+    fputs("usage: edge CONFIG.yaml                  serve\n"
+          "       edge --check CONFIG.yaml          read the configuration, say what is wrong with it, and end\n"
+          "       edge arena check|stat|dump PATH   look into an arena that no edge is using\n"
           "       edge --version\n",
           to);
     return status;
@@ -457,6 +459,10 @@ int main(int argc, char **argv)
     }
     if (argc == 2 && strcmp(argv[1], "--help") == 0)
         return usage(stdout, 0);
+    if (argc == 4 && strcmp(argv[1], "arena") == 0) {
+        int status = arena_tool(argv[2], argv[3], stdout, stderr);
+        return status == 2 ? usage(stderr, 2) : status;
+    }
     if ((argc != 2 && !is_check) || argv[argc - 1][0] == '-')
         return usage(stderr, 2);
     signal(SIGPIPE, SIG_IGN);

@@ -245,6 +245,32 @@ def test_disk_that_fills_up_while_regions_are_made(edge, origin):
     assert scene.stats()["arena"]["used_bytes"] <= 6 * MIB
 
 
+# --- looking into it ---------------------------------------------------------------------------------------------
+
+
+def test_arena_can_be_looked_into(edge, origin, tmp_path):
+    server = origin()
+    library = Library(server, [200, SLICE + 1])
+    scene = Scene(edge, server)
+    path = scene.edge.config["arena"]["path"]
+    for target in library.paths:
+        library.check(target, scene.get(target))
+    scene.wait_for("flights.active", 0)
+
+    def look(what):
+        return run_to_end("edge", "arena", what, path, folder=scene.edge.folder)
+    done = look("stat")
+    assert (done.returncode, done.stderr) == (1, f"arena {path} is in use by another process\n")
+    scene.edge.stop()
+    assert "left             clean\n" in look("stat").stdout
+    checked = look("check")
+    assert (checked.returncode, checked.stderr) == (0, "")
+    assert checked.stdout.endswith(" 0 damaged\n")
+    listed = look("dump").stdout
+    assert all(target in listed for target in library.paths)
+    assert run_to_end("edge", "arena", "mend", path, folder=tmp_path).returncode == 2
+
+
 # --- files that change underneath --------------------------------------------------------------------------------
 
 

@@ -12,19 +12,21 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/fault.h"
 
-static int folder_lock(struct folder *f, struct buf *error)
+static int folder_lock(struct folder *f, int operation, struct buf *error)
 {
-    f->lock_fd = openat(f->fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    f->lock_fd =
+        openat(f->fd, "lock", (operation == LOCK_EX ? O_RDWR | O_CREAT : O_RDONLY) | O_CLOEXEC, 0600);
     if (f->lock_fd < 0) {
         int rv = -errno;
         buf_printf(error, "arena %s: its lock file cannot be opened: %s", f->path, strerror(-rv));
         return rv;
     }
-    if (flock(f->lock_fd, LOCK_EX | LOCK_NB) == 0)
+    if (flock(f->lock_fd, operation | LOCK_NB) == 0)
         return 0;
     int rv = errno == EWOULDBLOCK ? -EBUSY : -errno;
     buf_printf(error, rv == -EBUSY ? "arena %s is in use by another process" : "arena %s cannot be locked",
@@ -32,12 +34,13 @@ static int folder_lock(struct folder *f, struct buf *error)
     return rv;
 }
 
-int folder_open(const char *path, struct buf *error, struct folder *ret_folder)
+static int open_locked(const char *path, bool may_make, int operation, struct buf *error,
+                       struct folder *ret_folder)
 {
     struct folder f = {.path = strdup(path), .fd = -1, .lock_fd = -1};
     if (!f.path)
         return -ENOMEM;
-    int rv = FAULT("store.open") ? -EIO : mkdir(path, 0700) < 0 && errno != EEXIST ? -errno : 0;
+    int rv = FAULT("store.open") ? -EIO : may_make && mkdir(path, 0700) < 0 && errno != EEXIST ? -errno : 0;
     if (rv == 0) {
         f.fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         rv = f.fd < 0 ? -errno : 0;
@@ -45,12 +48,22 @@ int folder_open(const char *path, struct buf *error, struct folder *ret_folder)
     if (rv < 0)
         buf_printf(error, "arena %s: the folder cannot be opened: %s", path, strerror(-rv));
     else
-        rv = folder_lock(&f, error);
+        rv = folder_lock(&f, operation, error);
     if (rv < 0)
         folder_close(&f);
     else
         *ret_folder = f;
     return rv;
+}
+
+int folder_open(const char *path, struct buf *error, struct folder *ret_folder)
+{
+    return open_locked(path, true, LOCK_EX, error, ret_folder);
+}
+
+int folder_open_to_look(const char *path, struct buf *error, struct folder *ret_folder)
+{
+    return open_locked(path, false, LOCK_SH, error, ret_folder);
 }
 
 void folder_close(struct folder *f)
@@ -63,18 +76,52 @@ void folder_close(struct folder *f)
     *f = (struct folder){.fd = -1, .lock_fd = -1};
 }
 
+static bool is_ours(const char *name)
+{
+    uint32_t slot, sequence;
+    return strcmp(name, "superblock") == 0 || strcmp(name, "index") == 0 || strcmp(name, "index.new") == 0 ||
+           folder_parse_region_name(name, &slot, &sequence);
+}
+
 static void clear_one(void *context, const char *name)
 {
-    struct folder *f = context;
-    uint32_t slot, sequence;
-    if (strcmp(name, "superblock") == 0 || strcmp(name, "index") == 0 || strcmp(name, "index.new") == 0 ||
-        folder_parse_region_name(name, &slot, &sequence))
+    const struct folder *f = context;
+    if (is_ours(name))
         unlinkat(f->fd, name, 0);
 }
 
 void folder_clear(struct folder *f)
 {
     folder_for_each(f, clear_one, f);
+}
+
+struct move {
+    int from_fd, to_fd;
+};
+
+static void move_one(void *context, const char *name)
+{
+    const struct move *m = context;
+    if (is_ours(name) && renameat(m->from_fd, name, m->to_fd, name) < 0)
+        unlinkat(m->from_fd, name, 0);
+}
+
+bool folder_set_aside(struct folder *f, uint64_t room_bytes)
+{
+    struct statvfs fs;
+    if (mkdirat(f->fd, "set-aside", 0700) < 0 && errno != EEXIST)
+        return false;
+    struct folder aside = {.fd = openat(f->fd, "set-aside", O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    if (aside.fd < 0)
+        return false;
+    struct move m = {f->fd, aside.fd};
+    folder_clear(&aside);
+    folder_for_each(f, move_one, &m);
+    bool has_room = fstatvfs(f->fd, &fs) < 0 || (uint64_t)fs.f_bavail * fs.f_frsize >= room_bytes;
+    if (!has_room)
+        folder_clear(&aside);
+    close(aside.fd);
+    return has_room;
 }
 
 int folder_create_file(struct folder *f, const char *name, uint64_t size_bytes)

@@ -18,10 +18,17 @@ struct folder {
 
 /* 0, -EBUSY, or what the system said; a sentence in `error`. */
 int folder_open(const char *path, struct buf *error, struct folder *ret_folder);
+
+/* The same for whoever only looks: it must be there, and may be shared with others who look. */
+int folder_open_to_look(const char *path, struct buf *error, struct folder *ret_folder);
 void folder_close(struct folder *f);
 
 /* Removes superblock, index and region files. */
 void folder_clear(struct folder *f);
+
+/* Moves them into the folder "set-aside" within, instead of what is there; when the file system then has less
+ * than `room_bytes` free they are removed after all. True if they are there. */
+bool folder_set_aside(struct folder *f, uint64_t room_bytes);
 
 /* Creates `name` (in place of what is there), zero filled, with its blocks taken. An fd or a negative errno.
  */

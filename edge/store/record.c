@@ -134,7 +134,9 @@ bool record_examine(const struct store_region *region, const struct arena_place 
     if (!hash128_equal(hash, hash_key(secret, text)))
         return false;
     *ret_seen = (struct record_seen){.hash = hash,
+                                     .key_text = text,
                                      .span_bytes = h->span_bytes,
+                                     .body_bytes = h->body_size_bytes,
                                      .meta = {.generated_at_ms = h->generated_at_ms,
                                               .fresh_until_ms = h->fresh_until_ms,
                                               .stale_while_revalidate_s = h->stale_while_revalidate_s,

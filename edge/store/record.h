@@ -40,8 +40,9 @@ enum record_found record_read(struct store_region *region, const struct arena_pl
 /* A sealed record as a walk over its region finds it, without an index. */
 struct record_seen {
     struct hash128 hash;
-    struct store_meta meta; /* as it was when stored */
-    uint64_t span_bytes;    /* to the next record */
+    struct store_meta meta;          /* as it was when stored */
+    struct slice key_text;           /* in the map */
+    uint64_t span_bytes, body_bytes; /* span: to the next record */
 };
 
 /* Judges what stands at this place, a multiple of 64, by its header, and by the keyed hash of its key, which

@@ -18,7 +18,7 @@
 
 /* Clears the folder of what cannot be used, and says why. What only cannot be read just now is left alone.
  * *ret_has_index is false when there is an arena without an index that can be used. */
-static int folder_judge(struct folder *f, uint64_t region_bytes, bool *ret_has_index)
+static int folder_judge(struct folder *f, uint64_t region_bytes, uint64_t room_bytes, bool *ret_has_index)
 {
     uint64_t arena_id = 0;
     const char *reason = NULL;
@@ -27,8 +27,13 @@ static int folder_judge(struct folder *f, uint64_t region_bytes, bool *ret_has_i
     if (rv < 0)
         return rv;
     if (reason) {
-        if (reason[0] != '\0')
-            log_warn("arena %s: %s; it starts empty", f->path, reason);
+        if (superblock_is_foreign(f) && folder_set_aside(f, room_bytes))
+            log_warn(
+                "arena %s: %s; it starts empty, and what was there is in its folder set-aside, to be deleted "
+                "when nobody needs it",
+                f->path, reason);
+        else if (reason[0] != '\0')
+            log_warn("arena %s: %s; it starts empty, and what was there is removed", f->path, reason);
         folder_clear(f);
         return 0;
     }
@@ -66,7 +71,7 @@ static int arena_start(struct store *s, struct buf *error)
     if (rv < 0)
         return rv;
     bool has_index;
-    rv = folder_judge(&s->folder, o->region_bytes, &has_index);
+    rv = folder_judge(&s->folder, o->region_bytes, o->size_bytes + options.room_bytes, &has_index);
     if (rv == 0)
         rv = superblock_open(&s->folder, o->region_bytes, &s->superblock, &s->left);
     if (rv == 0 && !has_index) /* said before a new one is made: a kill must not make it forgotten */

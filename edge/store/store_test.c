@@ -432,6 +432,9 @@ static void test_what_cannot_be_used_is_discarded(void **state)
     f->store = NULL;
     scribble(f, "superblock", offsetof(struct superblock, version), "\x63", 1);
     assert_starts_empty(f);
+    char path[256];
+    snprintf(path, sizeof(path), "%s/set-aside/superblock", f->path); /* whole, for a program that knows it */
+    assert_int_equal(access(path, F_OK), 0);
     scribble(f, "superblock", offsetof(struct superblock, byte_order), "\x01\x02\x03\x04", 4);
     assert_starts_empty(f);
     scribble(f, "superblock", offsetof(struct superblock, arena_id), "\0\0\0", 3);

@@ -55,7 +55,7 @@ static uint64_t fixed_sum(const struct superblock *sb)
     return hash_sum(sb, offsetof(struct superblock, fixed_sum));
 }
 
-static const char *superblock_judge(const struct superblock *sb, uint64_t region_bytes)
+static const char *format_judge(const struct superblock *sb)
 {
     if (memcmp(sb->magic, superblock_magic, sizeof(superblock_magic)) != 0)
         return "its superblock is not one of ours, or damaged";
@@ -65,6 +65,14 @@ static const char *superblock_judge(const struct superblock *sb, uint64_t region
         return "it is of another format version";
     if (sb->fixed_sum != fixed_sum(sb))
         return "its superblock is damaged";
+    return NULL;
+}
+
+static const char *superblock_judge(const struct superblock *sb, uint64_t region_bytes)
+{
+    const char *reason = format_judge(sb);
+    if (reason)
+        return reason;
     if (sb->region_bytes != region_bytes)
         return "it was made with another region size";
     if (sb->next_sequence > SEQUENCE_OPEN_MAX)
@@ -91,6 +99,37 @@ int superblock_probe(struct folder *f, uint64_t region_bytes, const char **ret_r
     free(sb);
     close(fd);
     return rv;
+}
+
+struct superblock *superblock_read(struct folder *f, const char **ret_reason)
+{
+    struct superblock *sb = malloc(sizeof(*sb));
+    int fd = openat(f->fd, "superblock", O_RDONLY | O_CLOEXEC);
+    const char *reason = "it has no superblock, or one that cannot be read";
+    if (sb && fd >= 0 && pread(fd, sb, sizeof(*sb), 0) == (ssize_t)sizeof(*sb))
+        reason = format_judge(sb);
+    if (fd >= 0)
+        close(fd);
+    if (!reason)
+        return sb;
+    *ret_reason = reason;
+    free(sb);
+    return NULL;
+}
+
+bool superblock_is_foreign(struct folder *f)
+{
+    struct {
+        char magic[8];
+        uint32_t version, byte_order;
+    } head; /* stands there in every version */
+    const size_t size = sizeof(head);
+    int fd = openat(f->fd, "superblock", O_RDONLY | O_CLOEXEC);
+    bool is_read = fd >= 0 && pread(fd, &head, size, 0) == (ssize_t)size;
+    if (fd >= 0)
+        close(fd);
+    return is_read && memcmp(head.magic, superblock_magic, sizeof(superblock_magic)) == 0 &&
+           (head.version != ARENA_FORMAT_VERSION || head.byte_order != ARENA_BYTE_ORDER);
 }
 
 /* NULL, with errno, on failure. */

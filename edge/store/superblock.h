@@ -70,6 +70,12 @@ struct region_head {
 int superblock_probe(struct folder *f, uint64_t region_bytes, const char **ret_reason,
                      uint64_t *ret_arena_id);
 
+/* Reads it without changing anything, as a heap copy. NULL: *ret_reason says why. */
+struct superblock *superblock_read(struct folder *f, const char **ret_reason);
+
+/* Whether it is a whole arena of ours that this program cannot read: of another version or byte order. */
+bool superblock_is_foreign(struct folder *f);
+
 /* Maps the superblock, making it when there is none, and marks it open in this boot (on the disk too, so that
  * a power loss from here on is seen). After one, sequence numbers go on behind all that may have been given
  * out. 0 or a negative errno. */
