@@ -232,14 +232,19 @@ static void append_fields_of_304(struct slice fields, bool with_date, struct buf
                 append_field(out, f.name, f.value);
 }
 
-static void append_fields_but(struct slice fields, bool without_date, bool without_content_range,
-                              struct buf *out)
+/* Without those that the reply says itself. */
+static void append_fields_but(const struct reply *r, struct buf *out)
 {
+    struct slice fields = r->fields;
     struct http_field f;
-    while (reply_stored_next(&fields, &f))
-        if (!(without_date && is_date(f.name)) &&
-            !(without_content_range && slice_equal_nocase(f.name, SLICE_LITERAL("content-range"))))
+    while (reply_stored_next(&fields, &f)) {
+        bool is_own = (r->date_s >= 0 && is_date(f.name)) ||
+                      ((r->content_range.data || r->boundary) &&
+                       slice_equal_nocase(f.name, SLICE_LITERAL("content-range"))) ||
+                      (r->boundary && slice_equal_nocase(f.name, SLICE_LITERAL("content-type")));
+        if (!is_own)
             append_field(out, f.name, f.value);
+    }
 }
 
 static void append_date(int64_t date_s, struct buf *out)
@@ -253,10 +258,10 @@ bool reply_write(const struct reply *r, struct buf *out)
 {
     if (r->is_not_modified)
         append_fields_of_304(r->fields, r->date_s < 0, out);
-    else if (r->date_s < 0 && !r->content_range.data)
+    else if (r->date_s < 0 && !r->content_range.data && !r->boundary)
         buf_append_slice(out, r->fields);
     else
-        append_fields_but(r->fields, r->date_s >= 0, r->content_range.data != NULL, out);
+        append_fields_but(r, out);
     if (r->date_s >= 0)
         append_date(r->date_s, out);
     if (r->age_s >= 0) {
@@ -268,6 +273,8 @@ bool reply_write(const struct reply *r, struct buf *out)
         buf_append_text(out, "Accept-Ranges: bytes\r\n");
     if (r->content_range.data)
         append_line(out, "Content-Range", r->content_range);
+    if (r->boundary)
+        buf_printf(out, "Content-Type: multipart/byteranges; boundary=%s\r\n", r->boundary);
     append_cors(&r->cors, out);
     buf_append_text(out, "Via: 1.1 ");
     buf_append_text(out, r->cache_status.edge_name);

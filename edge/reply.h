@@ -60,6 +60,7 @@ struct reply {
     bool has_ranges;            /* say Accept-Ranges */
     bool is_not_modified;       /* only what RFC 9110 section 15.4.5 asks for */
     struct slice content_range; /* of a 206 or 416; data NULL: none */
+    const char *boundary;       /* of a 206 with several parts; NULL: none */
 };
 bool reply_write(const struct reply *r, struct buf *out);
 

@@ -155,6 +155,7 @@ static void conclude(struct request *r)
     store_release(&r->object);
     store_release(&r->stale);
     later_stop(&r->resume);
+    request_parts_free(r);
     r->x = NULL;
     r->state = REQUEST_ENDED;
 }
@@ -432,8 +433,11 @@ static enum step route(struct request *r)
     if (is_better_elsewhere(r, &decision))
         return redirect(r, decision.edge_index, decision.reason);
     size_t range_count;
-    r->has_range = head->method == HTTP_GET && /* for others it means nothing (RFC 9110 section 14.2) */
-                   http_range_parse(http_head_get(head, "range"), &r->range, 1, &range_count) == RANGE_OK;
+    struct slice range = http_head_get(head, "range");
+    if (head->method == HTTP_GET && range.data) { /* for others it means nothing (RFC 9110 section 14.2) */
+        r->has_range = http_range_parse(range, &r->range, 1, &range_count) == RANGE_OK;
+        r->has_ranges = !r->has_range && slice_find(range, ',') < range.size;
+    }
     r->state = REQUEST_LOOKUP;
     return STEP_NEXT;
 }

@@ -129,6 +129,8 @@ static enum step on_no_span(struct request *r, enum flight_state state)
 enum step request_send(struct request *r)
 {
     uint64_t budget = SEND_BUDGET_BYTES;
+    if (r->parts && !request_parts_send(r))
+        return STEP_WAIT;
     while (r->position_bytes < r->end_bytes) {
         struct span span;
         enum flight_state state = next_span(r, &span);
@@ -150,5 +152,7 @@ enum step request_send(struct request *r)
             return STEP_WAIT;
         }
     }
+    if (r->parts && request_parts_next(r))
+        return STEP_NEXT;
     return request_finish(r);
 }

@@ -230,12 +230,12 @@ static enum condition_outcome evaluate(const struct request *r, const struct rep
                  date = reply_stored_get(stored->fields, "date");
     struct condition_request request = {
         .method = head->method,
-        .has_range = r->has_range,
+        .has_range = r->has_range || r->has_ranges,
         .if_none_match = http_head_get(head, "if-none-match"),
         .if_modified_since = http_head_get(head, "if-modified-since"),
         .if_range = http_head_get(head, "if-range"),
     };
-    *ret_range_applies = r->has_range;
+    *ret_range_applies = r->has_range || r->has_ranges;
     if (!request.if_none_match.data && !request.if_modified_since.data && !request.if_range.data)
         return CONDITION_PROCEED;
     struct condition_stored validators = {
@@ -248,25 +248,33 @@ static enum condition_outcome evaluate(const struct request *r, const struct rep
 }
 
 /* What is sent, once status and size are known: all, a range, or nothing. */
-static unsigned choose_extent(struct request *r, unsigned status, bool is_range_wanted,
-                              char content_range[HTTP_CONTENT_RANGE_SIZE])
+static unsigned choose_extent(struct request *r, const struct reply_stored *stored, bool is_range_wanted,
+                              char content_range[HTTP_CONTENT_RANGE_SIZE], uint64_t *ret_size)
 {
     uint64_t first, last;
+    enum request_extent extent = EXTENT_ONE;
     r->position_bytes = 0;
-    r->end_bytes = r->total_bytes;
+    r->end_bytes = *ret_size = r->total_bytes;
     content_range[0] = '\0';
-    if (status != 200 || !is_range_wanted || r->total_bytes == FLIGHT_SIZE_UNKNOWN)
-        return status;
-    if (!http_range_resolve(&r->range, r->total_bytes, &first, &last)) {
+    if (stored->status != 200 || !is_range_wanted || r->total_bytes == FLIGHT_SIZE_UNKNOWN)
+        return stored->status;
+    if (r->has_ranges) /* a private response comes once, from front to back */
+        extent = r->is_private ? EXTENT_WHOLE : request_parts_choose(r, stored->fields, ret_size);
+    if (extent == EXTENT_WHOLE)
+        return 200;
+    if (extent == EXTENT_PARTS)
+        return 206;
+    if (extent == EXTENT_NONE || !http_range_resolve(&r->range, r->total_bytes, &first, &last)) {
         struct content_range none = {.unsatisfied = true, .total = r->total_bytes};
         http_content_range_format(&none, content_range);
-        r->end_bytes = 0;
+        r->end_bytes = *ret_size = 0;
         return 416;
     }
     struct content_range range = {.first = first, .last = last, .total = r->total_bytes};
     http_content_range_format(&range, content_range);
     r->position_bytes = first;
     r->end_bytes = last + 1;
+    *ret_size = last + 1 - first;
     return 206;
 }
 
@@ -293,21 +301,23 @@ static enum step respond(struct request *r, const struct reply_stored *stored, i
 {
     char content_range[HTTP_CONTENT_RANGE_SIZE];
     bool is_range_wanted;
+    uint64_t size;
     int64_t now_ms = loop_wall_ms(r->env->loop);
     enum condition_outcome condition = CONDITION_PROCEED;
     if (stored->status == 200 && !r->is_passed)
         condition = evaluate(r, stored, &is_range_wanted);
     else
         is_range_wanted = false;
-    r->status = choose_extent(r, stored->status, is_range_wanted, content_range);
+    request_parts_free(r); /* of an earlier try */
+    r->status = choose_extent(r, stored, is_range_wanted, content_range, &size);
     if (condition != CONDITION_PROCEED) {
         r->status = condition == CONDITION_NOT_MODIFIED ? 304 : 412;
-        r->end_bytes = r->position_bytes = 0;
+        r->end_bytes = r->position_bytes = size = 0;
     }
     if (must_await_slice(r))
         return STEP_NEXT;
     if (r->reader.flight && !r->is_head && !flight_can_serve(&r->reader, r->position_bytes, r->end_bytes)) {
-        r->has_range = r->status == 206;
+        r->has_range = r->status == 206 && !r->parts;
         return ask_again(r); /* for the whole, when not even its size was known before */
     }
     r->cache_status = (struct reply_cache_status){.edge_name = r->env->config->edge,
@@ -323,6 +333,7 @@ static enum step respond(struct request *r, const struct reply_stored *stored, i
         .cors = request_cors(r),
         .has_ranges = stored->status == 200 && r->total_bytes != FLIGHT_SIZE_UNKNOWN,
         .is_not_modified = r->status == 304,
+        .boundary = r->parts ? request_parts_boundary(r) : NULL,
         .content_range = content_range[0] ? slice_of(content_range) : (struct slice){NULL, 0},
     };
     if (reply.age_s < 0) /* the wall clock was set back */
@@ -332,8 +343,8 @@ static enum step respond(struct request *r, const struct reply_stored *stored, i
     struct buf *fields = &r->env->scratch;
     buf_clear(fields);
     bool ok = reply_write(&reply, fields);
-    uint64_t size =
-        r->total_bytes == FLIGHT_SIZE_UNKNOWN ? EXCHANGE_LENGTH_UNKNOWN : r->end_bytes - r->position_bytes;
+    if (r->total_bytes == FLIGHT_SIZE_UNKNOWN)
+        size = EXCHANGE_LENGTH_UNKNOWN;
     request_note_first_byte(r);
     if (ok)
         exchange_respond(r->x, r->status, buf_slice(fields),

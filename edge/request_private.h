@@ -36,7 +36,9 @@ struct request {
     bool is_passed;     /* a method that the site passes to the origin */
     bool is_no_store;   /* the viewer said so, and is obeyed */
     bool must_validate; /* the same: what is stored will not do */
+    bool has_ranges;    /* several of them */
     struct range_spec range;
+    struct request_parts *parts; /* of a multipart response; else NULL */
     unsigned retries;
 
     struct flight_reader reader;
@@ -78,6 +80,19 @@ enum step request_await_head(struct request *r);
 
 /* Has the origin fill a flight that this request leads. */
 void request_lead(struct request *r, struct flight *flight, enum cause cause, struct slice if_range);
+
+/* ---- request_parts.c ---- */
+
+enum request_extent { EXTENT_WHOLE, EXTENT_ONE, EXTENT_PARTS, EXTENT_NONE };
+
+/* What several ranges come to: nothing that could be obeyed, one (r->range), parts, or none satisfiable. With
+ * parts *ret_size is that of the body, and position and end are those of the first. `fields`: stored lines.
+ */
+enum request_extent request_parts_choose(struct request *r, struct slice fields, uint64_t *ret_size);
+const char *request_parts_boundary(const struct request *r);
+bool request_parts_send(struct request *r); /* the lines before the bytes; false: on_writable follows */
+bool request_parts_next(struct request *r); /* moves on to the next part, or the end; false: it was the end */
+void request_parts_free(struct request *r);
 
 /* ---- request_body.c ---- */
 

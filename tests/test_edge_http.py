@@ -293,7 +293,7 @@ def test_a_range_of_nothing_does_not_answer_for_the_whole(edge, origin):
         assert scene.get("/empty.ts").status == 200
 
 
-@pytest.mark.parametrize("wanted", ["bytes=9-5", "bytes=a-b", "lines=1-2", "bytes=0-1,5-6", "bytes"])
+@pytest.mark.parametrize("wanted", ["bytes=9-5", "bytes=a-b", "lines=1-2", "bytes=5-6,0-1", "bytes"])
 def test_ranges_that_are_ignored(edge, origin, wanted):
     scene = Scene(edge, origin())
     serve_file(scene.server)

@@ -339,6 +339,50 @@ def test_a_body_that_is_not(edge, origin, shape):
     assert scene.records("/a")[0]["reason"] == "origin_digest_mismatch"
 
 
+# --- several ranges -------------------------------------------------------------------------------------------------
+
+
+def parts_of(response):
+    """[(content type, content range, bytes)] of a multipart/byteranges response."""
+    boundary = response.fields["Content-Type"].partition("; boundary=")[2].encode()
+    pieces = body(response).split(b"--" + boundary)
+    assert pieces[0] == b"" and pieces[-1] == b"--\r\n"
+    found = []
+    for piece in pieces[1:-1]:
+        lines, _, data = piece.removeprefix(b"\r\n").partition(b"\r\n\r\n")
+        fields = dict(line.decode().split(": ", 1) for line in lines.split(b"\r\n"))
+        found.append((fields.get("Content-Type"), fields["Content-Range"], data.removesuffix(b"\r\n")))
+    return found
+
+
+@pytest.mark.parametrize("size", [5000, 3 << 20], ids=["small", "sliced"])
+@pytest.mark.parametrize("state", ["cold", "warm"])
+def test_several_ranges(edge, origin, size, state):
+    scene, data = Scene(edge, origin()), noise(size)
+    scene.server.on("/a.mp4", lambda request: answer(200, data, {**LONG, "Content-Type": "video/mp4", "ETag": '"one"'}))
+    if state == "warm":
+        scene.get("/a.mp4")
+    response = scene.get("/a.mp4", {"Range": f"bytes=0-9, 100-199,{size - 50}-"})
+    assert response.status == 206 and "Content-Range" not in response.fields
+    assert response.fields.all("Content-Type")[0].startswith("multipart/byteranges; boundary=") and len(response.fields.all("Content-Type")) == 1
+    assert parts_of(response) == [("video/mp4", f"bytes {first}-{last}/{size}", data[first:last + 1])
+                                  for first, last in ((0, 9), (100, 199), (size - 50, size - 1))]
+    assert response.fields["Content-Length"] == str(len(body(response)))
+
+
+def test_ranges_that_are_no_several(edge, origin):
+    scene = Scene(edge, origin())
+    scene.server.on("/a", answer(200, DATA, {**LONG, "ETag": '"one"'}))
+    scene.get("/a")
+    for ranges, status, wanted in (("0-9,9000-", 206, DATA[:10]), ("9000-9001,10000-", 416, b""), ("100-199,0-9", 200, DATA), ("0-9,5-20", 200, DATA),
+                                   (",".join(f"{at}-{at}" for at in range(0, 40, 2)), 200, DATA), ("0-9,x", 200, DATA)):
+        response = scene.get("/a", {"Range": "bytes=" + ranges})
+        assert (response.status, body(response)) == (status, wanted), ranges
+    assert scene.get("/a", {"Range": "bytes=0-1,4-5", "If-Range": '"two"'}).status == 200
+    assert scene.get("/a", {"Range": "bytes=0-1,4-5", "If-None-Match": '"one"'}).status == 304
+    assert scene.get("/a", {"Range": "bytes=0-1,4-5"}, method="HEAD").status == 200
+
+
 # --- keys -----------------------------------------------------------------------------------------------------------
 
 
