@@ -11,7 +11,8 @@
 #include "config.h"
 #include "http/head.h"
 
-#define KEY_VARY_NAMES_MAX 512 /* of a marker's list of names; what varies by more is shared with nobody */
+#define KEY_VARY_NAMES_MAX \
+    ((size_t)512) /* of a marker's list of names; what varies by more is shared with nobody */
 
 /* Whether the origin is told this field, of a request that a cache may answer. */
 bool key_forwards(const struct config_site *site, struct slice name);
