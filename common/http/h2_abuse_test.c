@@ -244,13 +244,14 @@ static void test_reset_requests_cost_no_handler(void **state)
 {
     struct stage *stage = stage_start(stage_new());
     struct client *c = client_open(stage, WINDOW, false, 0);
+    static const char reset[13] = {0, 0, 4, NGHTTP2_RST_STREAM, 0, 0, 0, 0, 1, 0, 0, 0, NGHTTP2_CANCEL};
     char both[2 * (9 + 6)] = {0, 0, BLOCK_SIZE, NGHTTP2_HEADERS, END_HEADERS | END_STREAM, 0, 0, 0, 1};
 
     (void)state;
     client_ping(c);
     memcpy(both + 9, block, BLOCK_SIZE);
-    memcpy(both + 9 + BLOCK_SIZE, "\0\0\x04\x03\0\0\0\0\x01\0\0\0\x08", 13);
-    client_raw(c, both, 9 + BLOCK_SIZE + 13); /* one segment: both come in together */
+    memcpy(both + 9 + BLOCK_SIZE, reset, sizeof(reset));
+    client_raw(c, both, 9 + BLOCK_SIZE + sizeof(reset)); /* one segment: both come in together */
     nghttp2_session_set_next_stream_id(c->session, 3);
     assert_int_equal(client_get(c, "/a")->status, 200);
     assert_int_equal(counter_read(&http_server_stats(stage->server)->requests), 1);
