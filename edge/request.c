@@ -55,6 +55,14 @@ static void on_progress(struct flight_reader *reader)
     request_run(container_of(reader, struct request, reader));
 }
 
+/* Only who waits for the final head: a slice may be fetched in the middle of a body. */
+static void on_informational(struct flight_reader *reader, unsigned status, struct slice fields)
+{
+    struct request *r = container_of(reader, struct request, reader);
+    if (r->state == REQUEST_AWAIT_HEAD && r->x)
+        exchange_inform(r->x, status, fields);
+}
+
 static void on_resume(struct later *later)
 {
     request_run(container_of(later, struct request, resume));
@@ -85,6 +93,7 @@ static struct request *request_new(struct request_env *env)
     list_init(&r->reader.node);
     later_init(&r->resume, on_resume);
     r->reader.on_progress = on_progress;
+    r->reader.on_informational = on_informational;
     r->reader.worker = env->worker;
     return r;
 }

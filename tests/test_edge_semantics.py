@@ -12,7 +12,7 @@ import urllib.parse
 import pytest
 
 from harness.client import Broken, fetch
-from harness.origin import answer, chunk, head, last_chunk, reset, wait
+from harness.origin import answer, chunk, head, last_chunk, reset, send, wait
 from harness.scene import HOST, Scene, cache_status, noise
 from test_edge_caching import playlist
 
@@ -337,6 +337,33 @@ def test_a_body_that_is_not(edge, origin, shape):
         assert document["arena"]["objects"] == 0
     assert body(scene.get("/a")) == OTHER
     assert scene.records("/a")[0]["reason"] == "origin_digest_mismatch"
+
+
+# --- interim responses ----------------------------------------------------------------------------------------------
+
+
+HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\nConnection: X-Hop\r\nX-Hop: 1\r\n\r\n"
+
+
+def test_interim_responses_reach_who_caused_them(edge, origin):
+    """At once, without what belongs to a connection; who joins or comes later is not told, and HTTP/1.0 knows none."""
+    scene, gate = Scene(edge, origin()), threading.Event()
+    script = [send(b"HTTP/1.1 100 Continue\r\n\r\n" + HINTS), wait(gate), *answer(200, DATA, LONG)]
+    scene.server.on("/a", script)
+    scene.server.on("/b", script)
+    with scene.connect() as viewer:
+        viewer.request("/a")
+        wanted = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n"
+        received = b""
+        while len(received) < len(wanted):
+            received += viewer.socket.recv(len(wanted) - len(received))
+        assert received == wanted
+        gate.set()
+        assert body(viewer.response()) == DATA
+    assert body(scene.get("/a")) == DATA
+    with scene.connect() as viewer:
+        viewer.send(b"GET /b HTTP/1.0\r\nHost: video.test\r\n\r\n")
+        assert (viewer.response().status, viewer.is_closed_by_peer()) == (200, True)
 
 
 # --- several ranges -------------------------------------------------------------------------------------------------

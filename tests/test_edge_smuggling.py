@@ -563,6 +563,7 @@ def test_good_responses_are_passed_on(before_hostile, hostile):
     for number, (data, wanted) in enumerate(GOOD_RESPONSES):
         hostile.data = data
         received = ask(before_hostile, f"/{number}.ts")
+        received = received.removeprefix(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n")
         head, _, body = received.partition(b"\r\n\r\n")
         if b"chunked" in head:
             body = b"".join(re.findall(rb"[0-9a-f]+\r\n(.*?)\r\n", body, re.DOTALL)) if body != b"0\r\n\r\n" else b""

@@ -7,6 +7,12 @@
 
 #include "base/check.h"
 
+void exchange_inform(struct exchange *x, unsigned status, struct slice fields)
+{
+    if (x->ops->inform)
+        x->ops->inform(x, status, fields);
+}
+
 void exchange_respond(struct exchange *x, unsigned status, struct slice fields, uint64_t body_size)
 {
     x->ops->respond(x, status, fields, body_size);

@@ -324,6 +324,8 @@ static void consume_head(struct fetch_connection *c, const char *data, size_t si
             fail(c, FETCH_BAD_RESPONSE);
             return;
         }
+        if (status > 101 && c->fetch->events->on_informational)
+            c->fetch->events->on_informational(c->fetch, c->parser.head);
         http_parser_init(&c->parser, HTTP_PARSER_RESPONSE, c->parser.head);
     }
 }

@@ -367,7 +367,7 @@ static void probe_init(struct probe *p, struct stage *stage)
 static void probe_start(struct probe *p, const char *host, uint16_t port, const char *path,
                         const struct fetch_timeouts *timeouts)
 {
-    static const struct fetch_events events = {on_head, on_body, on_done};
+    static const struct fetch_events events = {.on_head = on_head, .on_body = on_body, .on_done = on_done};
     struct fetch_target target = {host, port, p->stage->tls_client};
     bool is_head = strncmp(path, "HEAD ", 5) == 0;
     char head[200];

@@ -227,6 +227,24 @@ bool server_response_head(struct connection *c, unsigned status, struct slice fi
     return true;
 }
 
+/* Not held back, so that it arrives before what it announces. A socket that takes not even this has no
+ * reader. */
+static void on_inform(struct exchange *x, unsigned status, struct slice fields)
+{
+    struct connection *c = connection_of(x);
+    char line[64];
+    int size = snprintf(line, sizeof(line), "HTTP/1.1 %u %s\r\n", status, http_status_reason(status));
+    struct iovec parts[] = {{line, (size_t)size}, {(char *)fields.data, fields.size}, {(char *)"\r\n", 2}};
+    size_t wanted = (size_t)size + fields.size + 2;
+
+    REQUIRE(c->state == CONNECTION_EXCHANGE && !c->responded && status >= 102 && status < 200);
+    if (c->x.request->version < 11 || c->broken || c->blocked || held_size(c) > 0)
+        return;
+    if (written(c, stream_writev(c->stream, parts, ARRAY_COUNT(parts), false), wanted) < wanted)
+        broke(c, "client_closed");
+    c->sent_bytes += wanted;
+}
+
 static void on_respond(struct exchange *x, unsigned status, struct slice fields, uint64_t body_size)
 {
     struct connection *c = connection_of(x);
@@ -361,6 +379,7 @@ static uint64_t on_sent_bytes(const struct exchange *x)
 }
 
 const struct exchange_ops server_response_ops = {
+    .inform = on_inform,
     .respond = on_respond,
     .send = on_send,
     .flush = on_flush,

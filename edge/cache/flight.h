@@ -61,7 +61,9 @@ struct flight_reader {
     unsigned worker;
     unsigned moves;                                    /* of the flight, when it was joined */
     void (*on_progress)(struct flight_reader *reader); /* on its worker; may leave */
-    struct store_object held;                          /* the piece it reads from */
+    /* For the leader, before the head: an interim response has come. NULL: it is not told. */
+    void (*on_informational)(struct flight_reader *reader, unsigned status, struct slice fields);
+    struct store_object held; /* the piece it reads from */
     uint64_t held_start_bytes, held_filled_bytes;
 };
 
@@ -149,6 +151,8 @@ void flight_set_filler(struct flight *f, const struct flight_filler *filler);
 bool flight_move(struct flight *f, const struct store_key *key);
 struct store_key flight_key(const struct flight *f);
 unsigned flight_moves(const struct flight *f);
+
+void flight_inform(struct flight *f, unsigned status, struct slice fields);
 
 /* keep: store it; else it is shared among those who wait and forgotten. meta: of the object if its size is
  * known to exceed a slice (its head is stored now); otherwise flight_finish brings it. `first`: where the

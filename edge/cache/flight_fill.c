@@ -204,6 +204,15 @@ static int promote(struct flight *f)
 
 /* ---- head ---- */
 
+void flight_inform(struct flight *f, unsigned status, struct slice fields)
+{
+    pthread_mutex_lock(&f->mutex);
+    struct flight_reader *leader = f->leader; /* it leaves on this worker, so it stays for the call */
+    pthread_mutex_unlock(&f->mutex);
+    if (leader && leader->on_informational)
+        leader->on_informational(leader, status, fields);
+}
+
 /* The body of such an object is the name of the representation: what its slices' keys are made with. */
 static int store_head_of_slices(struct flight *f)
 {

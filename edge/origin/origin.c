@@ -331,6 +331,20 @@ static void expect_digest(struct fill *f, const struct http_head *head)
             f->digest = digest_new();
 }
 
+static void on_informational(struct fetch *fetch, const struct http_head *head)
+{
+    struct fill *f = fetch_user(fetch);
+    struct buf *fields = &f->origin->stored_head;
+    buf_clear(fields);
+    for (size_t i = 0; i < head->field_count; i++) {
+        const struct http_field *field = &head->fields[i];
+        if (!http_head_is_hop_by_hop(head, field->name))
+            buf_printf(fields, "%.*s: %.*s\r\n", SLICE_ARG(field->name), SLICE_ARG(field->value));
+    }
+    if (!fields->failed)
+        flight_inform(f->flight, head->status, buf_slice(fields));
+}
+
 static void on_head(struct fetch *fetch, const struct http_head *head)
 {
     struct fill *f = fetch_user(fetch);
@@ -590,7 +604,7 @@ static struct fill *fill_new(struct origin *o, const struct origin_request *requ
 
 void origin_fill(struct origin *o, const struct origin_request *request)
 {
-    static const struct fetch_events events = {on_head, on_body, on_done};
+    static const struct fetch_events events = {on_informational, on_head, on_body, on_done};
     const struct config_site *site = request->site->config;
     struct fill *f =
         ask_write(o->options.config->edge, request, &o->request_head) ? fill_new(o, request) : NULL;

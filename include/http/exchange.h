@@ -51,6 +51,10 @@ struct exchange {
  * the head goes out with the first body bytes, at the next exchange_flush or finish. */
 void exchange_respond(struct exchange *x, unsigned status, struct slice fields, uint64_t body_size);
 
+/* Before exchange_respond: passes on an interim response (102, 103; RFC 9110 section 15.2) at once. Nothing
+ * happens where the client's version knows none, or ours does not. */
+void exchange_inform(struct exchange *x, unsigned status, struct slice fields);
+
 /* Sends body bytes: how many were taken; less than span->size means on_writable will come. Negative: broken,
  * on_gone will follow at the end of this turn of the loop. */
 ssize_t exchange_send(struct exchange *x, const struct span *span);
@@ -77,6 +81,7 @@ uint64_t exchange_sent_bytes(const struct exchange *x);
 
 /* What a version of HTTP implements. */
 struct exchange_ops {
+    void (*inform)(struct exchange *x, unsigned status, struct slice fields); /* may be NULL */
     void (*respond)(struct exchange *x, unsigned status, struct slice fields, uint64_t body_size);
     ssize_t (*send)(struct exchange *x, const struct span *span);
     void (*flush)(struct exchange *x);

@@ -4,7 +4,7 @@
  * Used on one loop. A GET, HEAD or OPTIONS that failed on a reused connection before any byte of the response
  * arrived is sent once again on a fresh one (RFC 9112 section 9.3.1).
  *
- *   fetch_start -> on_head (final head, 1xx are skipped) -> on_body ... -> on_done(FETCH_OK)
+ *   fetch_start -> on_head (the final one) -> on_body ... -> on_done(FETCH_OK)
  *              \-> on_done(reason) at any point
  * on_done exactly once and last, never from inside fetch_start. fetch_cancel: no callback after it.
  */
@@ -65,6 +65,9 @@ struct fetch_timeouts {
 };
 
 struct fetch_events {
+    /* An interim response but 100 and 101, before the head; valid during the call, in which the fetch may not
+     * be cancelled. NULL: they are skipped. */
+    void (*on_informational)(struct fetch *f, const struct http_head *head);
     void (*on_head)(struct fetch *f, const struct http_head *head); /* valid during the call */
 
     /* Body bytes without framing, valid during the call. All are taken. */
