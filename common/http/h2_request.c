@@ -57,16 +57,25 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     return 0;
 }
 
+static void reset_malformed(struct h2_stream *s)
+{
+    server_connection_refused(s->h->c, HTTP_REFUSAL_BAD_REQUEST, 0, 0);
+    h2_stream_reset(s, NGHTTP2_PROTOCOL_ERROR);
+}
+
 /* nghttp2 would leave out such a field and go on. */
 static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
                              size_t name_size, const uint8_t *value, size_t value_size, uint8_t flags,
                              void *user)
 {
+    struct h2_stream *s = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
     struct h2_connection *h = user;
 
-    (void)session, (void)name, (void)name_size, (void)value, (void)value_size, (void)flags;
+    (void)name, (void)name_size, (void)value, (void)value_size, (void)flags;
     if (is_request(frame))
         h->block.is_malformed = true;
+    else if (s && s->state == H2_STREAM_HEAD) /* a trailer's */
+        reset_malformed(s);
     return 0;
 }
 
@@ -130,10 +139,7 @@ static void on_head(struct h2_stream *s)
     case H2_HEAD_GOOD: take_request(s); break;
     case H2_HEAD_TOO_LARGE: s->refusal = HTTP_REFUSAL_HEAD_TOO_LARGE; break;
     case H2_HEAD_URI_TOO_LONG: s->refusal = HTTP_REFUSAL_URI_TOO_LONG; break;
-    case H2_HEAD_MALFORMED:
-        server_connection_refused(h->c, HTTP_REFUSAL_BAD_REQUEST, 0, 0);
-        h2_stream_reset(s, NGHTTP2_PROTOCOL_ERROR);
-        break;
+    case H2_HEAD_MALFORMED: reset_malformed(s); break;
     }
     h2_request_give_inbox(h);
     if (s->state == H2_STREAM_HEAD && (s->remote_ended || s->refusal != HTTP_REFUSAL_COUNT))

@@ -71,6 +71,7 @@ class H2:
         self.settings = {}
         self.goaway, self.is_closed = None, False
         self.next_stream = 1
+        self.has_shaken_hands = handshake
         self._buffer, self._block, self._consumed = bytearray(), b"", 0
         if handshake:
             self.socket.sendall(PREFACE + frame(SETTINGS, 0, 0, settings(*initial)))
@@ -154,7 +155,8 @@ class H2:
     def _take(self, got):
         if got.type == SETTINGS and not got.flags & ACK:
             self.settings.update(struct.iter_unpack(">HI", got.payload))
-            self.send(SETTINGS, ACK, 0)
+            if self.has_shaken_hands:
+                self.send(SETTINGS, ACK, 0)
         elif got.type == GOAWAY:
             self.goaway = struct.unpack(">II", got.payload[:8])
         elif got.type == RST_STREAM:
