@@ -36,17 +36,25 @@ struct place {
 
 static const struct place start_of_file = {1, 1};
 
+/* A value that is not there is nowhere (libfyaml 0.7 has no token for it, 0.8 one where it would have been);
+ * an empty one in quotes is somewhere. */
+static struct place place_of_token(struct fy_token *token)
+{
+    const struct fy_mark *mark = fy_token_start_mark(token);
+    bool is_nothing =
+        token && fy_token_get_text_length(token) == 0 && fy_token_scalar_style(token) == FYSS_PLAIN;
+
+    return mark && !is_nothing ? (struct place){mark->line + 1, mark->column + 1} : (struct place){0, 0};
+}
+
 /* A map or a list is where its first child is, the empty one nowhere. */
 static struct place place_of(struct fy_node *node)
 {
     while (node) {
-        const struct fy_mark *mark;
         void *at = NULL;
 
         switch (fy_node_get_type(node)) {
-        case FYNT_SCALAR:
-            mark = fy_token_start_mark(fy_node_get_scalar_token(node));
-            return mark ? (struct place){mark->line + 1, mark->column + 1} : (struct place){0, 0};
+        case FYNT_SCALAR: return place_of_token(fy_node_get_scalar_token(node));
         case FYNT_MAPPING: node = fy_node_pair_key(fy_node_mapping_iterate(node, &at)); break;
         case FYNT_SEQUENCE: node = fy_node_sequence_iterate(node, &at); break;
         }
