@@ -18,7 +18,7 @@ class Authority:
         self.ca_path = self.folder / "ca.pem"
         self._key = self.folder / "ca.key"
         _openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", 30,
-                 "-subj", "/CN=Test authority", "-keyout", self._key, "-out", self.ca_path)
+                 "-subj", "/CN=Test authority", "-addext", "keyUsage=critical,keyCertSign,cRLSign", "-keyout", self._key, "-out", self.ca_path)
 
     def issue(self, *names):
         """(certificate path, key path), both PEM, for DNS names (wildcards too) and IP addresses."""
@@ -26,7 +26,8 @@ class Authority:
         certificate, key = self.folder / f"{stem}.pem", self.folder / f"{stem}.key"
         request, extensions = self.folder / f"{stem}.csr", self.folder / f"{stem}.ext"
         alternatives = ",".join(("IP:" if _is_address(name) else "DNS:") + name for name in names)
-        extensions.write_text(f"subjectAltName={alternatives}\n")
+        # Python from 3.13 on verifies strictly (RFC 5280): whose key signed must be said.
+        extensions.write_text(f"subjectAltName={alternatives}\nauthorityKeyIdentifier=keyid\n")
         _openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
                  f"/CN={names[0][:60]}", "-keyout", key, "-out", request)
         _openssl("x509", "-req", "-in", request, "-CA", self.ca_path, "-CAkey", self._key, "-CAcreateserial",
