@@ -79,7 +79,8 @@ static struct h2_shared *shared_of(struct http_server *s)
         h2_shared_free(shared);
         return NULL;
     }
-    return s->h2 = shared;
+    s->h2 = shared;
+    return shared;
 }
 
 static int begin_session(struct h2_connection *h, const struct h2_shared *shared)
