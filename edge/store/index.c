@@ -68,7 +68,7 @@ struct index {
     struct arena *arena;
     struct index_head *head; /* the map */
     struct index_bucket *buckets;
-    uint64_t bucket_mask;
+    uint64_t bucket_count; /* a multiple of SHARDS */
     size_t map_bytes;
     _Atomic bool is_lost;
 };
@@ -146,13 +146,13 @@ static struct index_shard *shard_of(struct index *ix, struct hash128 hash)
 
 /* The i-th place to look for this hash, nearest first. There are two buckets for a hash, of one shard, and it
  * begins anywhere in them: a hit mostly costs one cache line, and next to nothing is displaced before the
- * index is full. */
+ * index is full. Buckets of a shard stand SHARDS apart; which ones, the upper halves of the hash say, scaled
+ * to how many there are. */
 static struct index_entry *entry_at(struct index *ix, struct hash128 hash, unsigned i)
 {
-    uint64_t bucket = hash.low, other = (hash.high | 1) * SHARDS;
-    if (i >= BUCKET_ENTRIES)
-        bucket ^= other;
-    return &ix->buckets[bucket & ix->bucket_mask].entries[(hash.high + i) % BUCKET_ENTRIES];
+    uint64_t half = (i < BUCKET_ENTRIES ? hash.low : hash.high) >> 32;
+    uint64_t bucket = (half * (ix->bucket_count / SHARDS) >> 32) * SHARDS + (hash.low & (SHARDS - 1));
+    return &ix->buckets[bucket].entries[(hash.high + i) % BUCKET_ENTRIES];
 }
 
 static bool entry_has_hash(const struct index_entry *e, struct hash128 hash)
@@ -282,10 +282,8 @@ bool index_remove(struct index *ix, struct hash128 hash, const struct arena_plac
 
 uint64_t index_bucket_count(uint64_t objects)
 {
-    uint64_t wanted = (objects + objects / 2) / BUCKET_ENTRIES, count = SHARDS;
-    while (count < wanted)
-        count *= 2;
-    return count;
+    uint64_t entries = objects + objects / 2;
+    return (entries / BUCKET_ENTRIES / SHARDS + 1) * SHARDS;
 }
 
 uint64_t index_file_bytes(uint64_t bucket_count)
@@ -295,7 +293,7 @@ uint64_t index_file_bytes(uint64_t bucket_count)
 
 uint64_t index_capacity(const struct index *ix)
 {
-    return (ix->bucket_mask + 1) * BUCKET_ENTRIES;
+    return ix->bucket_count * BUCKET_ENTRIES;
 }
 
 uint64_t index_displaced(const struct index *ix)
@@ -319,7 +317,7 @@ static const char *head_judge(const struct index_head *h, uint64_t arena_id, uin
         return "its index is of another format version";
     if (h->arena_id != arena_id)
         return "its index belongs to another arena";
-    if ((h->bucket_count & (h->bucket_count - 1)) != 0 || h->bucket_count < SHARDS ||
+    if (h->bucket_count % SHARDS != 0 || h->bucket_count < SHARDS || h->bucket_count > UINT32_MAX ||
         file_bytes != index_file_bytes(h->bucket_count))
         return "its index is of another size than it says";
     return NULL;
@@ -379,7 +377,7 @@ static struct index *index_attach(int fd, struct arena *arena, uint64_t bucket_c
         return NULL;
     }
     ix->buckets = (struct index_bucket *)((char *)ix->head + HEAD_BYTES);
-    ix->bucket_mask = bucket_count - 1;
+    ix->bucket_count = bucket_count;
     for (unsigned i = 0; i < SHARDS; i++)
         pthread_mutex_init(&ix->shards[i].mutex, NULL);
     return ix;
@@ -420,7 +418,7 @@ static struct index *index_create(struct folder *f, const char *name, struct are
 /* Puts the live entries of `from` into `to`, oldest regions losing where a bucket is full, as always. */
 static void index_carry(struct index *from, struct index *to)
 {
-    for (uint64_t b = 0; b <= from->bucket_mask; b++)
+    for (uint64_t b = 0; b < from->bucket_count; b++)
         for (unsigned i = 0; i < BUCKET_ENTRIES; i++) {
             const struct index_entry *e = &from->buckets[b].entries[i];
             if (!entry_is_live(from, e))
@@ -477,7 +475,7 @@ int index_open(struct folder *f, struct arena *arena, uint64_t arena_id, uint64_
                struct buf *error, struct index **ret_index)
 {
     struct index *ix = index_load(f, arena, arena_id, bucket_count);
-    if (ix && ix->bucket_mask + 1 != bucket_count)
+    if (ix && ix->bucket_count != bucket_count)
         ix = index_resize(f, ix, bucket_count);
     if (ix) {
         *ret_index = ix;

@@ -13,7 +13,7 @@
 #include "base/hash.h"
 #include "store/folder.h"
 
-#define ARENA_FORMAT_VERSION   1u
+#define ARENA_FORMAT_VERSION   2u
 #define ARENA_BYTE_ORDER       0x01020304u
 #define SUPERBLOCK_REGIONS_MAX 32768u
 #define BOOT_ID_SIZE           40
