@@ -12,7 +12,7 @@ import urllib.parse
 import pytest
 
 from harness.client import Broken, fetch
-from harness.origin import answer, chunk, head, last_chunk, reset, send, wait
+from harness.origin import answer, chunk, head, last_chunk, reset, send, signal, wait
 from harness.scene import HOST, Scene, cache_status, noise
 from test_edge_caching import playlist
 
@@ -161,6 +161,24 @@ def test_what_failed_has_changed_nothing(edge, origin):
     scene.get("/a")
     assert scene.get("/a", method="POST").status == 500
     assert "hit" in cache_status(scene.get("/a"))
+
+
+def test_what_was_on_its_way_does_not_bring_the_old_back(edge, origin):
+    scene, gate, begun = Scene(edge, origin(), site={**OPEN, "pass_methods": ["POST"]}), threading.Event(), threading.Event()
+    fields = {**LONG, "Vary": "A", "Content-Length": len(DATA)}
+    scene.server.on_each("/a", [
+        [head(200, fields), send(DATA[:100]), signal(begun), wait(gate), send(DATA[100:])],
+        answer(200, b"changed"), answer(200, OTHER, {**LONG, "Vary": "A"})])
+    with scene.connect() as early:
+        early.request("/a", {"A": "1"})
+        early.read(100)
+        assert body(scene.get("/a", method="POST")) == b"changed"
+        assert body(scene.get("/a", {"A": "1"})) == OTHER  # it does not join what was before
+        gate.set()
+        assert body(early.response()) == DATA
+    scene.wait_for("flights.active", 0)
+    for _ in range(2):
+        assert body(scene.get("/a", {"A": "1"})) != DATA
 
 
 def test_invalidation_reaches_every_variant(edge, origin):

@@ -218,6 +218,29 @@ bool flight_move(struct flight *f, const struct store_key *key)
     return true;
 }
 
+/* A variant's key goes on behind the URL's with a space, which no URL has. */
+static bool is_under(struct slice key_text, struct slice base)
+{
+    return slice_starts_with(key_text, base) &&
+           (key_text.size == base.size || key_text.data[base.size] == ' ');
+}
+
+void flight_doom(struct flight_table *t, struct slice key_text)
+{
+    for (size_t i = 0; i < FLIGHT_SHARDS; i++) {
+        struct flight *f, *next;
+        pthread_mutex_lock(&t->shards[i].mutex);
+        LIST_FOR_EACH_SAFE (f, next, &t->shards[i].flights, node) {
+            if (!is_under(f->key_text, key_text))
+                continue;
+            atomic_store(&f->is_doomed, true);
+            list_remove(&f->node);
+            flight_unref(f); /* the list's hold; the filler has its own as long as it is listed */
+        }
+        pthread_mutex_unlock(&t->shards[i].mutex);
+    }
+}
+
 unsigned flight_moves(const struct flight *f)
 {
     return atomic_load(&f->moves);

@@ -134,6 +134,10 @@ uint64_t flight_total_size(struct flight_reader *reader); /* FLIGHT_SIZE_UNKNOWN
 const char *flight_failure(struct flight_reader *reader, unsigned *ret_status);
 void flight_revalidated_object(struct flight_reader *reader, struct store_object *ret_object);
 
+/* What is on its way under this key, or a variant's of it, is no longer what the key stands for: who reads it
+ * goes on, who comes from now on asks anew, and it is not kept. Call it before store_remove. */
+void flight_doom(struct flight_table *t, struct slice key_text);
+
 /* A private response's reader has sent so much. */
 void flight_consumed(struct flight_reader *reader, size_t bytes);
 

@@ -202,6 +202,15 @@ static int promote(struct flight *f)
     return 0;
 }
 
+/* After each seal under the key: flight_doom comes before the removal, so either that or this one finds it.
+ */
+static void undo_if_doomed(struct flight *f)
+{
+    struct store_key key = {f->hash, f->key_text};
+    if (atomic_load(&f->is_doomed))
+        store_remove(f->table->store, &key);
+}
+
 /* ---- head ---- */
 
 void flight_inform(struct flight *f, unsigned status, struct slice fields)
@@ -262,6 +271,7 @@ int flight_set_head(struct flight *f, const struct flight_head *head, bool keep,
     if (f->is_kept && is_sized(f) &&
         is_sliced(f)) /* without it the slices are just not found: no reason to fail */
         f->is_stored = store_head_of_slices(f) == 0;
+    undo_if_doomed(f);
     flight_notify(f);
     return 0;
 }
@@ -414,6 +424,7 @@ void flight_finish(struct flight *f, const struct store_meta *meta)
     }
     if (f->is_kept && (!was_sized || f->head.total_size_bytes <= f->table->slice_bytes))
         f->is_stored = store_whole(f, meta) == 0;
+    undo_if_doomed(f);
     if (!f->is_stored && !f->head.is_private)
         counter_add(&ledger_flights(f->table->ledgers[f->owner])->not_kept, 1);
     store_abandon(f->writer);
@@ -496,6 +507,7 @@ void flight_revalidate(struct flight *f, const struct store_meta *meta, struct s
         fresh = old;
         fresh.meta = fresh_meta;
     }
+    undo_if_doomed(f);
     pthread_mutex_lock(&f->mutex);
     f->stale = fresh;
     pthread_mutex_unlock(&f->mutex);

@@ -66,6 +66,7 @@ struct flight {
     atomic_uint refs; /* list, filler, readers, messages on their way */
     atomic_uint reader_count;
     atomic_bool is_orphan_posted;
+    atomic_bool is_doomed; /* by flight_doom, on any worker */
     struct message orphan_message;
 
     /* the filler's alone */

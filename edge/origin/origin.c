@@ -259,6 +259,7 @@ static void invalidate_named(struct fill *f, struct slice reference)
     if (!reference.data || !resolve_key(&reading, reference, &key.hash))
         return;
     key.text = buf_slice(&f->origin->key_text);
+    flight_doom(f->origin->options.flights, key.text);
     store_remove(f->origin->options.store, &key);
 }
 
@@ -268,6 +269,7 @@ static void invalidate(struct fill *f, const struct http_head *head)
     struct store_key key = base_key(f);
     if (head->status < 200 || head->status >= 400)
         return;
+    flight_doom(f->origin->options.flights, key.text);
     store_remove(f->origin->options.store, &key);
     invalidate_named(f, http_head_get(head, "location"));
     invalidate_named(f, http_head_get(head, "content-location"));
