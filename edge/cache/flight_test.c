@@ -449,6 +449,79 @@ static void a_reader_on_another_worker_gets_every_byte(void **state)
     flight_leave(&leader);
 }
 
+/* Who joined before the flight moved is sent away, but for the leader; who joins where it is now is not. */
+static void a_flight_that_moves_takes_its_leader_along(void **state)
+{
+    struct stage *s = *state;
+    struct flight_reader leader, follower, late;
+    struct flight *flight, *other;
+    struct store_object object;
+    enum flight_state now;
+    struct store_key key = key_of(s, "site/a"), variant = key_of(s, "site/a vary 1");
+    struct store_meta meta = meta_fresh();
+    struct flight_head head = head_of(5);
+    reader_init(&leader, 0);
+    reader_init(&follower, 1);
+    reader_init(&late, 0);
+    assert_int_equal(join(s, &key, &leader, &flight, &object), FLIGHT_LEADING);
+    assert_int_equal(join(s, &key, &follower, &other, &object), FLIGHT_FOLLOWING);
+    assert_true(flight_move(flight, &variant));
+    assert_null(flight_head(&follower, &now));
+    assert_int_equal(now, FLIGHT_WAIT); /* not before there is a head */
+    assert_int_equal(flight_set_head(flight, &head, true, 0, 5, &meta), 0);
+    assert_non_null(flight_head(&leader, &now));
+    assert_null(flight_head(&follower, &now));
+    assert_int_equal(now, FLIGHT_MOVED);
+    flight_leave(&follower);
+    assert_int_equal(join(s, &variant, &late, &other, &object), FLIGHT_FOLLOWING);
+    assert_ptr_equal(other, flight);
+    assert_non_null(flight_head(&late, &now));
+    assert_int_equal(flight_write(flight, s->body, 5), 0);
+    flight_finish(flight, &meta);
+    assert_false(store_lookup(s->store, &key, &object));
+    assert_true(store_lookup(s->store, &variant, &object));
+    store_release(&object);
+    flight_leave(&leader);
+    flight_leave(&late);
+}
+
+/* What is doomed is read to its end by those who do, found by nobody, and not kept; nor are its variants. */
+static void a_doomed_flight_is_not_kept(void **state)
+{
+    static const char *const texts[] = {"site/a", "site/a vary 1", "site/ab"};
+    struct stage *s = *state;
+    struct flight_reader readers[3], late;
+    struct flight *flights[3], *other;
+    struct store_object object;
+    struct store_meta meta = meta_fresh();
+    struct flight_head head = head_of(5);
+    for (size_t i = 0; i < 3; i++) {
+        struct store_key key = key_of(s, texts[i]);
+        reader_init(&readers[i], 0);
+        assert_int_equal(join(s, &key, &readers[i], &flights[i], &object), FLIGHT_LEADING);
+        assert_int_equal(flight_set_head(flights[i], &head, true, 0, 5, &meta), 0);
+    }
+    flight_doom(s->table, slice_of("site/a"));
+    struct store_key key = key_of(s, "site/a");
+    reader_init(&late, 0);
+    assert_int_equal(join(s, &key, &late, &other, &object), FLIGHT_LEADING);
+    flight_fail(other, "enough", 502);
+    flight_leave(&late);
+    for (size_t i = 0; i < 3; i++) {
+        struct span span;
+        struct store_key each = key_of(s, texts[i]);
+        assert_int_equal(flight_write(flights[i], s->body, 5), 0);
+        flight_finish(flights[i], &meta);
+        assert_int_equal(flight_look(&readers[i], 0, 0, &span), FLIGHT_BYTES);
+        assert_int_equal(span.size, 5);
+        flight_leave(&readers[i]);
+        bool is_kept = store_lookup(s->store, &each, &object);
+        assert_int_equal(is_kept, i == 2); /* another URL's */
+        if (is_kept)
+            store_release(&object);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -463,6 +536,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_reader_far_ahead_asks_for_itself, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_last_to_leave_tells_the_filler, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_reader_on_another_worker_gets_every_byte, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_flight_that_moves_takes_its_leader_along, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_doomed_flight_is_not_kept, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
