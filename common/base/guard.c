@@ -53,6 +53,7 @@ static void on_bus_error(int number, siginfo_t *info, void *context)
     }
     lose(g);
     int protection = g->is_writable ? PROT_READ | PROT_WRITE : PROT_READ;
+    /* A number, as find() compares it without a lock. NOLINTNEXTLINE(performance-no-int-to-ptr) */
     void *begin = (void *)atomic_load_explicit(&g->begin, memory_order_relaxed);
     if (mmap(begin, g->size, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) ==
         MAP_FAILED)
