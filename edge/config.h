@@ -82,7 +82,7 @@ struct config_freshness {          /* for how long a response is fresh when it d
     uint64_t playlist_ended_ms, playlist_multivariant_ms;
     uint64_t segment_ms, init_ms, part_ms, key_ms, other_ms;
     uint64_t not_found_ms;
-    uint64_t stale_if_error_ms;
+    uint64_t stale_if_error_ms, stale_while_revalidate_ms;
 };
 
 struct config_origin_timeouts {

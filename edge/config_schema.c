@@ -123,6 +123,7 @@ static const struct config_field freshness_fields[] = {
     FRESHNESS("other", other_ms, "1h"),
     FRESHNESS("not_found", not_found_ms, "1s"),
     FRESHNESS("stale_if_error", stale_if_error_ms, "1d"),
+    FRESHNESS("stale_while_revalidate", stale_while_revalidate_ms, "0s"),
 };
 TABLE(freshness, NULL);
 #undef ITEM

@@ -108,6 +108,7 @@ static void test_defaults(void **state)
     assert_int_equal(site->freshness.other_ms, 3600000);
     assert_int_equal(site->freshness.not_found_ms, 1000);
     assert_int_equal(site->freshness.stale_if_error_ms, 86400000);
+    assert_int_equal(site->freshness.stale_while_revalidate_ms, 0);
     assert_int_equal(site->query_keep_count + site->forward_header_count + site->pass_method_count, 0);
     assert_false(site->query_sort || site->store_set_cookie);
     assert_int_equal(site->request_directives, REQUEST_DIRECTIVES_OTHER);

@@ -94,7 +94,11 @@ void policy_apply(const struct policy *p, const struct policy_content *content,
     int64_t lifetime_ms = is_explicit ? p->lifetime_ms : default_lifetime_ms(p, content, defaults);
     meta->generated_at_ms = p->response_time_ms - p->initial_age_ms;
     meta->fresh_until_ms = p->must_validate ? meta->generated_at_ms : meta->generated_at_ms + lifetime_ms;
-    meta->stale_while_revalidate_s = whole_seconds(p->stale_while_revalidate_ms);
+    bool may_be_late = lifetime_ms > 0 && p->status < 400 && content->content_class != CLASS_PLAYLIST;
+    meta->stale_while_revalidate_s =
+        whole_seconds(p->stale_while_revalidate_ms >= 0 ? p->stale_while_revalidate_ms
+                      : may_be_late                     ? (int64_t)defaults->stale_while_revalidate_ms
+                                                        : 0);
     meta->stale_if_error_s =
         whole_seconds(p->stale_if_error_ms < 0 ? default_stale_if_error_ms(p, content, defaults, lifetime_ms)
                                                : p->stale_if_error_ms);

@@ -25,6 +25,7 @@ static const struct config_freshness defaults = {
     .other_ms = 7200000,
     .not_found_ms = 1000,
     .stale_if_error_ms = 86400000,
+    .stale_while_revalidate_ms = 9000,
 };
 static const struct hls_playlist live = {.kind = HLS_MEDIA, .target_duration_ms = 6000};
 static const struct hls_playlist ended = {.kind = HLS_MEDIA, .target_duration_ms = 6000, .endlist = true};
@@ -32,6 +33,7 @@ static const struct hls_playlist ended = {.kind = HLS_MEDIA, .target_duration_ms
 struct expectation {
     int64_t fresh_s;
     uint32_t stale_s; /* if the origin fails */
+    uint32_t late_s;  /* while it is asked */
 };
 
 static struct expectation judge(const char *cache_control, unsigned status, enum content_class content_class,
@@ -46,7 +48,8 @@ static struct expectation judge(const char *cache_control, unsigned status, enum
     policy_of_response(&in, &policy);
     policy_apply(&policy, &content, &defaults, &meta);
     assert_true(meta.generated_at_ms == NOW_MS);
-    return (struct expectation){(meta.fresh_until_ms - NOW_MS) / 1000, meta.stale_if_error_s};
+    return (struct expectation){(meta.fresh_until_ms - NOW_MS) / 1000, meta.stale_if_error_s,
+                                meta.stale_while_revalidate_s};
 }
 
 static void test_freshness_and_staleness(void **state)
@@ -58,22 +61,23 @@ static void test_freshness_and_staleness(void **state)
         const struct hls_playlist *playlist;
         struct expectation expected;
     } cases[] = {
-        {NULL, 200, CLASS_PLAYLIST, &live, {3, 30}}, /* half a target duration, then five of them */
-        {NULL, 200, CLASS_PLAYLIST, &ended, {3600, 86400}},
-        {NULL, 200, CLASS_PLAYLIST, NULL, {1, 0}}, /* who knows what it is */
-        {NULL, 200, CLASS_SEGMENT, NULL, {2592000, 86400}},
-        {NULL, 200, CLASS_OTHER, NULL, {7200, 86400}},
-        {NULL, 404, CLASS_SEGMENT, NULL, {1, 0}},
-        {"max-age=60", 200, CLASS_PLAYLIST, &live, {60, 30}},
-        {"max-age=60", 200, CLASS_SEGMENT, NULL, {60, 86400}},
-        {"max-age=0", 200, CLASS_SEGMENT, NULL, {0, 0}},
-        {"no-cache", 200, CLASS_SEGMENT, NULL, {0, 0}},
-        {"max-age=60, must-revalidate", 200, CLASS_SEGMENT, NULL, {60, 0}},
-        {"max-age=60, proxy-revalidate", 200, CLASS_SEGMENT, NULL, {60, 0}},
-        {"s-maxage=60", 200, CLASS_SEGMENT, NULL, {60, 0}},
-        {"max-age=60, stale-if-error=7", 200, CLASS_PLAYLIST, &live, {60, 7}},
-        {"max-age=0, stale-if-error=7", 200, CLASS_SEGMENT, NULL, {0, 7}},
-        {"max-age=60, stale-if-error=0", 200, CLASS_SEGMENT, NULL, {60, 0}},
+        {NULL, 200, CLASS_PLAYLIST, &live, {3, 30, 0}}, /* half a target duration, then five of them */
+        {NULL, 200, CLASS_PLAYLIST, &ended, {3600, 86400, 0}},
+        {NULL, 200, CLASS_PLAYLIST, NULL, {1, 0, 0}}, /* who knows what it is */
+        {NULL, 200, CLASS_SEGMENT, NULL, {2592000, 86400, 9}},
+        {NULL, 200, CLASS_OTHER, NULL, {7200, 86400, 9}},
+        {NULL, 404, CLASS_SEGMENT, NULL, {1, 0, 0}},
+        {"max-age=60", 200, CLASS_PLAYLIST, &live, {60, 30, 0}},
+        {"max-age=60", 200, CLASS_SEGMENT, NULL, {60, 86400, 9}},
+        {"max-age=0", 200, CLASS_SEGMENT, NULL, {0, 0, 0}},
+        {"no-cache", 200, CLASS_SEGMENT, NULL, {0, 0, 0}},
+        {"max-age=60, must-revalidate", 200, CLASS_SEGMENT, NULL, {60, 0, 0}},
+        {"max-age=60, proxy-revalidate", 200, CLASS_SEGMENT, NULL, {60, 0, 0}},
+        {"s-maxage=60", 200, CLASS_SEGMENT, NULL, {60, 0, 0}},
+        {"max-age=60, stale-if-error=7", 200, CLASS_PLAYLIST, &live, {60, 7, 0}},
+        {"max-age=0, stale-if-error=7", 200, CLASS_SEGMENT, NULL, {0, 7, 0}},
+        {"max-age=60, stale-while-revalidate=3", 200, CLASS_PLAYLIST, &live, {60, 30, 3}},
+        {"max-age=60, stale-if-error=0", 200, CLASS_SEGMENT, NULL, {60, 0, 9}},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
