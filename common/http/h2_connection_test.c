@@ -34,6 +34,20 @@ static void test_one_request(void **state)
     stage_close(stage);
 }
 
+static void test_interim_responses(void **state)
+{
+    struct stage *stage = stage_open();
+    struct client *c = client_open(stage, WINDOW, true, 0);
+    struct answer *a = client_get(c, "/hints");
+
+    (void)state;
+    assert_string_equal(a->fields, "link: </a>\ncontent-length: 6\nx: y\n");
+    assert_int_equal(a->status, 200);
+    assert_string_equal(a->small, "/hints");
+    client_close(c);
+    stage_close(stage);
+}
+
 static void test_responses_without_a_body(void **state)
 {
     struct stage *stage = stage_open();
@@ -780,6 +794,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_request),
+        cmocka_unit_test(test_interim_responses),
         cmocka_unit_test(test_responses_without_a_body),
         cmocka_unit_test(test_a_body_of_no_said_length),
         cmocka_unit_test(test_large_bodies_are_the_same_bytes),

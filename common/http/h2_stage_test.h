@@ -149,6 +149,9 @@ static inline void stage_on_request(struct exchange *x, void *user)
             stage_send_left(x);
         else
             free(x->user), exchange_abort(x);
+    } else if (IS("/hints")) {
+        exchange_inform(x, 103, SLICE_LITERAL("Link: </a>\r\n"));
+        exchange_reply(x, 200, SLICE_LITERAL("X: y\r\n"), x->request->target);
     } else if (IS("/abort")) {
         exchange_abort(x);
     } else if (IS("/abort-late")) {

@@ -147,21 +147,24 @@ static bool add_fields(struct response_head *head, struct slice fields)
     return true;
 }
 
-static int submit(struct h2_stream *s, unsigned status, struct slice fields, uint64_t body_size)
+static bool make_head(struct response_head *head, unsigned status, uint64_t body_size, struct slice fields)
 {
-    bool has_size = body_size != EXCHANGE_LENGTH_UNKNOWN && status != 204; /* RFC 9110 section 8.6 */
-    bool has_body = !s->no_body && body_size != 0;
+    head->count = head->filled = 0;
+    add_field(head, SLICE_LITERAL(":status"), put_number(head, status));
+    if (body_size != EXCHANGE_LENGTH_UNKNOWN && status >= 200 && status != 204) /* RFC 9110 section 8.6 */
+        add_field(head, SLICE_LITERAL("content-length"), put_number(head, body_size));
+    return CHECK(fields.size <= FIELDS_SIZE_MAX) && add_fields(head, fields);
+}
+
+static bool submit(struct h2_stream *s, unsigned status, struct slice fields, uint64_t body_size)
+{
     nghttp2_data_provider provider = h2_output_provider();
+    bool has_body = !s->no_body && body_size != 0;
     struct response_head head;
 
-    head.count = head.filled = 0;
-    add_field(&head, SLICE_LITERAL(":status"), put_number(&head, status));
-    if (has_size)
-        add_field(&head, SLICE_LITERAL("content-length"), put_number(&head, body_size));
-    if (!CHECK(fields.size <= FIELDS_SIZE_MAX) || !add_fields(&head, fields))
-        return NGHTTP2_ERR_NOMEM;
-    return nghttp2_submit_response(s->h->session, s->id, head.fields, head.count,
-                                   has_body ? &provider : NULL);
+    return make_head(&head, status, body_size, fields) &&
+           nghttp2_submit_response(s->h->session, s->id, head.fields, head.count,
+                                   has_body ? &provider : NULL) == 0;
 }
 
 static void respond(struct h2_stream *s, unsigned status, struct slice fields, uint64_t body_size)
@@ -173,11 +176,26 @@ static void respond(struct h2_stream *s, unsigned status, struct slice fields, u
     s->is_complete = s->has_length && s->body_left == 0;
     if (s->broken || s->closed)
         return;
-    if (submit(s, status, fields, body_size) != 0)
+    if (!submit(s, status, fields, body_size))
         broke(s, "out_of_memory");
     h2_output_hold(s->h); /* so that its size is known */
     if (!s->has_length)
         s->sent_bytes += H2_FRAME_HEAD_SIZE; /* of the last frame, which finish sends */
+}
+
+/* Not held back, so that it arrives before what it announces. */
+static void on_inform(struct exchange *x, unsigned status, struct slice fields)
+{
+    struct h2_stream *s = stream_of(x);
+    struct response_head head;
+
+    REQUIRE(s->state == H2_STREAM_EXCHANGE && !s->responded && status >= 102 && status < 200);
+    if (s->broken || s->closed || !make_head(&head, status, EXCHANGE_LENGTH_UNKNOWN, fields))
+        return;
+    nghttp2_submit_headers(s->h->session, NGHTTP2_FLAG_NONE, s->id, NULL, head.fields, head.count, NULL);
+    h2_output_hold(s->h);
+    if (!s->h->corked)
+        h2_output_flush(s->h);
 }
 
 static void on_respond(struct exchange *x, unsigned status, struct slice fields, uint64_t body_size)
@@ -347,6 +365,7 @@ static uint64_t on_sent_bytes(const struct exchange *x)
 }
 
 const struct exchange_ops h2_stream_ops = {
+    .inform = on_inform,
     .respond = on_respond,
     .send = on_exchange_send,
     .flush = on_flush,
