@@ -146,7 +146,9 @@ static bool may_retry(const struct fetch_connection *c)
     return c->reused && !c->response_begun && !c->fetch->retried &&
            (slice_starts_with(head, SLICE_LITERAL("GET ")) ||
             slice_starts_with(head, SLICE_LITERAL("HEAD ")) ||
-            slice_starts_with(head, SLICE_LITERAL("OPTIONS ")));
+            slice_starts_with(head, SLICE_LITERAL("OPTIONS ")) ||
+            slice_starts_with(head, SLICE_LITERAL("PUT ")) ||
+            slice_starts_with(head, SLICE_LITERAL("DELETE ")));
 }
 
 /* The peer ended or broke the connection. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One upstream request and its response over a pool of kept-alive connections, whatever the version of HTTP.
- * Used on one loop. A GET, HEAD or OPTIONS that failed on a reused connection before any byte of the response
- * arrived is sent once again on a fresh one (RFC 9112 section 9.3.1).
+ * Used on one loop. A request of an idempotent method (GET, HEAD, OPTIONS, PUT, DELETE) that failed on a
+ * reused connection before any byte of the response arrived is sent once again on a fresh one (RFC 9112
+ * section 9.3.1).
  *
  *   fetch_start -> on_head (the final one) -> on_body ... -> on_done(FETCH_OK)
  *              \-> on_done(reason) at any point
