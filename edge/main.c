@@ -432,7 +432,8 @@ static int edge_run(struct edge *e, struct buf *error)
 static int usage(FILE *to, int status)
 {
     fputs("usage: edge CONFIG.yaml                  serve\n"
-          "       edge --check CONFIG.yaml          read the configuration, say what is wrong with it, and end\n"
+          "       edge --check CONFIG.yaml          read the configuration, say what is wrong with it, and "
+          "end\n"
           "       edge arena check|stat|dump PATH   look into an arena that no edge is using\n"
           "       edge --version\n",
           to);
