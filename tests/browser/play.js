@@ -61,15 +61,17 @@ async function waitFor(page, condition, argument) {
   if ((await met.jsonValue()) !== 'yes') throw new Error('a fatal error ended playback')
 }
 
-// To another level than the one that plays; returns it once it is on the screen.
+// From the level that plays, which may change by itself at any moment, to another one; returns both once that is on
+// the screen.
 async function switchLevel(page) {
-  const target = await page.evaluate(() => {
-    const target = shorebreak.level > 0 ? shorebreak.level - 1 : shorebreak.levels.length - 1
-    if (target !== shorebreak.level) shorebreak.setLevel(target)
-    return target
+  const levels = await page.evaluate(() => {
+    const from = shorebreak.level
+    const to = from > 0 ? from - 1 : shorebreak.levels.length - 1
+    if (to !== from) shorebreak.setLevel(to)
+    return { switchedFrom: from, switchedTo: to }
   })
-  await waitFor(page, level => shorebreak.level === level, target)
-  return target
+  await waitFor(page, level => shorebreak.level === level, levels.switchedTo)
+  return levels
 }
 
 async function measured(page) {
@@ -84,8 +86,7 @@ async function session(page, wanted, seen) {
   await page.goto(wanted.page)
   await waitFor(page, () => window.shorebreak && shorebreak.firstFrameMs !== null && shorebreak.level >= 0)
   await playOn(page, wanted.seconds)
-  seen.switchedFrom = await page.evaluate(() => shorebreak.level)
-  seen.switchedTo = await switchLevel(page)
+  Object.assign(seen, await switchLevel(page))
   await playOn(page, wanted.seconds)
 }
 
