@@ -406,6 +406,47 @@ static void test_span_of_a_mapped_file(void **state)
     transfer(*state, FROM_BOTH);
 }
 
+/* Frames and their heads, heads and bodies: what fills a record of TLS, and what does not. */
+static void send_in_many_parts(struct end *e)
+{
+    static const size_t sizes[] = {300, 65536, 9, 16375, 9, 16375, 1, 16384, 0, 16383, 2, 40000, 100000};
+
+    while (e->span.size > 0) {
+        struct iovec parts[ARRAY_COUNT(sizes)];
+        size_t at = 0;
+
+        for (size_t i = 0; i < ARRAY_COUNT(sizes); i++) {
+            parts[i] = (struct iovec){(char *)e->span.data + at, size_min(sizes[i], e->span.size - at)};
+            at += parts[i].iov_len;
+        }
+        assert_true(stream_room(e->stream) <= FILE_SIZE);
+        e->write_result = stream_writev(e->stream, parts, ARRAY_COUNT(sizes), false);
+        if (e->write_result < 0)
+            break;
+        e->span.data += e->write_result;
+        e->span.size -= (size_t)e->write_result;
+    }
+    if (e->span.size == 0)
+        assert_int_equal(stream_shutdown(e->stream), 0);
+}
+
+static void test_parts_of_any_size(void **state)
+{
+    struct world *w = *state;
+    char *map;
+    int fd = make_file(&map);
+
+    w->server.span = (struct span){.fd = -1, .data = map, .size = FILE_SIZE};
+    w->server.opened = w->server.writable = send_in_many_parts;
+    w->client.readable = read_little;
+    run(w);
+    assert_true(w->server.writable_count > 0);
+    assert_int_equal(w->client.received_size, FILE_SIZE);
+    assert_memory_equal(w->client.received, map, FILE_SIZE);
+    munmap(map, FILE_SIZE);
+    close(fd);
+}
+
 static void send_beyond_the_file(struct end *e)
 {
     do
@@ -890,6 +931,7 @@ int main(void)
         BOTH(test_span_of_a_file),
         BOTH(test_span_of_memory),
         BOTH(test_span_of_a_mapped_file),
+        BOTH(test_parts_of_any_size),
         BOTH(test_file_ends_before_the_span),
         BOTH(test_reset_is_seen_as_one),
         BOTH(test_close_is_seen_as_end),

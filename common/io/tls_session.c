@@ -28,7 +28,7 @@
 #define GATHER_START ((size_t)64 << 10)
 #define GATHER_MAX   ((size_t)256 << 10)
 #define UNSENT_MAX   (2 * RECORDS_SIZE) /* beyond it the peer makes us answer and does not read */
-#define COALESCE_MAX ((size_t)16 << 10) /* parts that fit one record share it */
+#define RECORD_MAX   ((size_t)16 << 10) /* plain bytes of one record: RFC 8446 section 5.1 */
 #define READS_MAX    8u /* a call: a peer that sends only key updates must not hold the loop */
 
 _Static_assert(GATHER_MAX + GATHER_MAX / 8 <= RECORDS_SIZE, "gathered records and their frames must fit");
@@ -373,34 +373,38 @@ static ssize_t deliver(struct tls_session *t, size_t size, bool more)
     return (ssize_t)size;
 }
 
-static ssize_t write_coalesced(struct tls_session *t, const struct iovec *parts, int count, bool more)
+/* Parts that would make small records share them with what follows, and are copied for it; what fills a
+ * record by itself is encrypted where it stands. So HTTP/2's frames, whose heads are 9 bytes, are a record
+ * each. */
+static int encrypt_parts(struct tls_session *t, const struct iovec *parts, int count, size_t room)
 {
-    char *plain = loop_scratch(t->loop) + RECORDS_SIZE;
-    size_t size = 0;
-    int status;
-
-    for (int i = 0; i < count; i++) {
-        memcpy(plain + size, parts[i].iov_base, parts[i].iov_len);
-        size += parts[i].iov_len;
-        if (guard_is_lost(parts[i].iov_base))
-            return give_up_lost(t);
-    }
-    status = encrypt(t, plain, size);
-    return status < 0 ? status : deliver(t, size, more);
-}
-
-static ssize_t write_each(struct tls_session *t, const struct iovec *parts, int count, bool more)
-{
-    size_t room = t->gather_max;
+    char *block = loop_scratch(t->loop) + RECORDS_SIZE;
+    size_t filled = 0;
     int status = 0;
 
-    for (int i = 0; i < count && room > 0 && status == 0; i++) {
-        size_t size = size_min(parts[i].iov_len, room);
+    for (int i = 0; i < count && status == 0; i++) {
+        const char *data = parts[i].iov_base;
+        size_t left = size_min(parts[i].iov_len, room), size;
 
-        status = encrypt(t, parts[i].iov_base, size);
-        room -= size;
+        room -= left;
+        for (; left > 0 && status == 0; data += size, left -= size) {
+            if (filled == 0 && left >= RECORD_MAX) {
+                size = left - left % RECORD_MAX;
+                status = encrypt(t, data, size);
+                continue;
+            }
+            size = size_min(left, RECORD_MAX - filled);
+            memcpy(block + filled, data, size);
+            filled += size;
+            if (guard_is_lost(data))
+                return give_up_lost(t);
+            if (filled == RECORD_MAX) {
+                status = encrypt(t, block, filled);
+                filled = 0;
+            }
+        }
     }
-    return status < 0 ? status : deliver(t, t->gather_max - room, more || room == 0);
+    return status == 0 && filled > 0 ? encrypt(t, block, filled) : status;
 }
 
 ssize_t tls_session_writev(struct tls_session *t, const struct iovec *parts, int count, bool more)
@@ -410,10 +414,12 @@ ssize_t tls_session_writev(struct tls_session *t, const struct iovec *parts, int
 
     if (status < 0)
         return status;
-    for (int i = 0; i < count && size <= COALESCE_MAX; i++)
+    for (int i = 0; i < count; i++)
         size += parts[i].iov_len;
-    return count > 1 && size <= COALESCE_MAX ? write_coalesced(t, parts, count, more)
-                                             : write_each(t, parts, count, more);
+    more |= size > t->gather_max;
+    size = size_min(size, t->gather_max);
+    status = encrypt_parts(t, parts, count, size);
+    return status < 0 ? status : deliver(t, size, more);
 }
 
 /* Encrypts from the file alone; how many bytes, less than `size` only when the file ends or fails. */
