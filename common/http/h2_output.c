@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/guard.h"
 #include "h2_private.h"
 
 #define TEXT_SIZE        ((size_t)64 << 10)  /* frame heads and control frames of one write */
@@ -226,7 +227,8 @@ static bool gather(struct h2_connection *h, size_t limit, bool with_held)
 
 /* --- Writing. --- */
 
-/* Copies what is behind the first `skip` bytes gathered. */
+/* Copies what is behind the first `skip` bytes gathered. Its frames are made: when a file of the arena has
+ * gone away underneath, nothing less than the connection can end. */
 static void hold(struct h2_connection *h, size_t skip)
 {
     struct h2_gather *g = gather_of(h);
@@ -237,6 +239,8 @@ static void hold(struct h2_connection *h, size_t skip)
         skip -= skipped;
         if (!buf_append(&h->held, (char *)g->parts[i].iov_base + skipped, g->parts[i].iov_len - skipped))
             h2_connection_broke(h, "out_of_memory");
+        if (guard_is_lost(g->parts[i].iov_base))
+            h2_connection_broke(h, "body_unreadable");
     }
 }
 
@@ -285,7 +289,9 @@ bool h2_output_write(struct h2_connection *h)
     n = stream_writev(h->c->stream, g->parts, g->count, false);
     counter_add(&h->c->server->stats.system_calls, 1);
     if (n < 0 && n != -EAGAIN) {
-        h2_connection_broke(h, n == -EPIPE || n == -ECONNRESET ? "client_closed" : "client_error");
+        h2_connection_broke(h, n == -EPIPE || n == -ECONNRESET ? "client_closed"
+                               : n == -EIO                     ? "body_unreadable"
+                                                               : "client_error");
         return false;
     }
     hold_unsent(h, n > 0 ? (size_t)n : 0);
