@@ -2,6 +2,7 @@
 """Viewers over HTTP/2: what real clients get through a whole edge, what is counted of it, and that attackers on one
 connection end with a name while viewers on another notice nothing.
 """
+import os
 import re
 import subprocess
 import threading
@@ -10,11 +11,11 @@ import pytest
 
 from harness import counters
 from harness.client import Connection
-from harness.deadline import DEADLINE_S
+from harness.deadline import DEADLINE_S, until
 from harness.h2 import (CANCEL, CONTINUATION, DATA, END_STREAM, ENHANCE_YOUR_CALM, H2, HEADERS, INITIAL_WINDOW_SIZE,
                         INTERNAL_ERROR, NO_ERROR, RST_STREAM, SETTINGS, settings, u32)
 from harness.origin import answer, chunk, close, head, last_chunk, send, wait
-from harness.scene import HOST, MIB, Scene, noise
+from harness.scene import HOST, KIB, MIB, Scene, noise
 
 LISTEN = [{"address": "127.0.0.1:0"}, {"address": "127.0.0.1:0", "tls": True}]
 LONG = {"Cache-Control": "max-age=1000"}
@@ -186,6 +187,29 @@ def test_what_is_sent_is_counted(stage2):
                 heard += 9 + len(got.payload) if got.type in (HEADERS, DATA) else 0
         document = counters.wait_for(stage.edge, "requests", 4)
         assert document["bytes_out"] == heard
+
+
+def test_regions_truncated_underneath(stage2):
+    """Each stream gets what is right, or an end; the next connection gets it all from the origin."""
+    stage = stage2(arena={"size": "64MiB", "region_size": "4MiB", "slice_size": "1MiB"})
+    assert stage.curl("/seg.ts", "--http2") == ("2 200", DATA_3M)
+    stage.scene.wait_for("flights.active", 0)
+    with stage.connect(auto_window=False) as viewer:
+        viewer.widen(0, 1 << 24)
+        streams = [viewer.ask("/seg.ts", {"range": f"bytes={at}-"}) for at in (0, 10, 1 << 20, 2 << 20)]
+        viewer.until(lambda: all(len(viewer.response_of(stream).body) == 65535 for stream in streams))
+        for path in (stage.edge.folder / "arena").glob("region-*"):
+            os.truncate(path, 64 * KIB)
+        for stream in streams:
+            viewer.widen(stream, 1 << 24)
+        while not all(viewer.response_of(stream).ended or viewer.response_of(stream).error for stream in streams):
+            if not viewer.read():
+                break
+        for at, stream in zip((0, 10, 1 << 20, 2 << 20), streams):
+            assert DATA_3M[at:].startswith(bytes(viewer.response_of(stream).body))
+        assert not all(viewer.response_of(stream).ended for stream in streams)
+    with stage.connect() as viewer:
+        until(lambda: viewer.get("/seg.ts").body == DATA_3M, "the segment to be there again")
 
 
 # --- leaving ---------------------------------------------------------------------------------------------------------

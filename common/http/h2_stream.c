@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/guard.h"
 #include "h2_private.h"
 
 #define CORKED_SIZE_MAX ((size_t)16 << 10) /* bodies that are copied to leave together with others */
@@ -257,6 +258,8 @@ static bool keep_rest(struct h2_stream *s, const struct span *span, size_t taken
         return false;
     memcpy(s->rest, span->data + taken, size);
     s->rest_size = size;
+    if (guard_is_lost(span->data))
+        broke(s, "body_unreadable");
     return true;
 }
 
