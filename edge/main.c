@@ -357,6 +357,9 @@ static void stop_workers(struct edge *e)
         if (e->workers && e->workers[i])
             worker_join(e->workers[i]);
     for (size_t i = 0; i < e->worker_count; i++)
+        if (e->workers && e->workers[i])
+            worker_end(e->workers[i]);
+    for (size_t i = 0; i < e->worker_count; i++)
         if (e->workers)
             worker_free(e->workers[i]);
 }

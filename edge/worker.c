@@ -251,6 +251,11 @@ void worker_join(struct worker *w)
         timer_stop(&w->grace);
     }
     w->is_started = false;
+}
+
+void worker_end(struct worker *w)
+{
+    REQUIRE(!w->is_started);
     close_listeners(w);
     if (w->server)
         http_server_free(w->server); /* what still runs is aborted and leaves its flights */

@@ -39,10 +39,11 @@ const struct fetch_stats *worker_fetch_stats(const struct worker *w);
 int worker_listen(struct worker *w, const struct addr *address, bool is_tls, struct addr *ret_bound);
 int worker_start(struct worker *w);
 
-/* Ending them takes all together: stop each (listeners close, running responses get `grace_ms`), join each
- * (nothing of a request is left then), free each. */
+/* Ending them takes all together: stop each (listeners close, running responses get `grace_ms`), join each,
+ * then, with all loops still, end each (requests are aborted, fills fail), free each. */
 void worker_stop(struct worker *w, uint64_t grace_ms);
 void worker_join(struct worker *w);
+void worker_end(struct worker *w);
 void worker_free(struct worker *w); /* NULL is fine */
 
 #endif
