@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -19,24 +20,23 @@ static const char body[100000];
 
 static void on_writable(struct exchange *x)
 {
-    struct span span = {.fd = -1, .data = body, .size = sizeof(body)};
-    size_t sent = (size_t)(uintptr_t)x->user;
-    ssize_t taken;
+    struct span *left = x->user;
+    ssize_t taken = exchange_send(x, left);
 
-    span.data += sent;
-    span.size -= sent;
-    taken = exchange_send(x, &span);
     if (taken < 0)
         return;
-    x->user = (void *)(uintptr_t)(sent + (size_t)taken);
-    if ((size_t)taken == span.size)
-        exchange_finish(x);
+    left->data += taken;
+    left->size -= (size_t)taken;
+    if (left->size > 0)
+        return;
+    free(left);
+    exchange_finish(x);
 }
 
 static void on_gone(struct exchange *x, const char *reason)
 {
-    (void)x;
     REQUIRE(reason[0] != '\0');
+    free(x->user);
 }
 
 static bool is_text(struct slice s)
@@ -51,6 +51,7 @@ static void on_request(struct exchange *x, void *user)
 {
     static const struct exchange_events events = {on_writable, on_gone};
     const struct http_head *head = x->request;
+    struct span *left;
 
     (void)user;
     REQUIRE(http_head_count(head, "host") == 1 && http_head_count(head, "content-length") <= 1);
@@ -61,12 +62,15 @@ static void on_request(struct exchange *x, void *user)
     for (size_t i = 0; i < head->field_count; i++)
         REQUIRE(is_text(head->fields[i].name) && is_text(head->fields[i].value) &&
                 head->fields[i].name.data[0] != ':');
-    x->events = &events;
-    x->user = NULL;
     if (head->method == HTTP_HEAD || head->target.size % 3 == 0) {
         exchange_reply(x, 200, SLICE_LITERAL("X: y\r\n"), slice_make(body, head->target.size));
         return;
     }
+    left = malloc(sizeof(*left));
+    REQUIRE(left != NULL);
+    *left = (struct span){.fd = -1, .data = body, .size = sizeof(body)};
+    x->events = &events;
+    x->user = left;
     exchange_respond(x, 200, SLICE_LITERAL("Content-Type: a\r\n"),
                      head->target.size % 3 == 1 ? sizeof(body) : EXCHANGE_LENGTH_UNKNOWN);
     on_writable(x);
