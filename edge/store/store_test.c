@@ -801,9 +801,11 @@ static void test_full_disk_makes_the_arena_smaller(void **state)
     assert_int_equal(fixture_stats(f).budget_bytes, (FIXTURE_REGIONS - 1) * FIXTURE_REGION_BYTES);
     assert_int_equal(fixture_stats(f).io_errors, 1);
 
-    /* Nothing can be created any more: what is stored last is found until the end, then all is transient. */
+    /* Nothing can be created any more: what is stored last is found until the end, then all is transient. The
+     * first one is stored before: by then the spares may have been used up already. */
+    assert_int_equal(fixture_put(f, 0, 0, 100000), 0);
     fault_arm("store.fallocate", 1, true);
-    unsigned kept = 0;
+    unsigned kept = 1;
     while (fixture_put(f, kept, kept, 100000) == 0)
         kept++;
     log_set_level(LOG_INFO);
