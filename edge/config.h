@@ -10,7 +10,8 @@
 #include "base/addr.h"
 #include "base/buf.h"
 
-#define CONFIG_NONE UINT64_MAX /* a duration that was given as "none" */
+#define CONFIG_ORIGINS_MAX 16         /* of one site */
+#define CONFIG_NONE        UINT64_MAX /* a duration that was given as "none" */
 
 struct config_listener {
     struct addr address; /* port 0: the system chooses one, and the ready line says which */
@@ -67,6 +68,23 @@ struct config_origin {
     struct slice path_prefix; /* "" or "/a/b", without a slash at the end */
 };
 
+/* One of a site's origins. What goes into a request as a secret is read from its file at the start. */
+struct config_upstream {
+    struct config_origin url;
+    struct slice host; /* the Host field */
+    unsigned weight;
+    unsigned priority; /* the lowest that can be used is asked */
+    uint64_t connections_max;
+    struct {
+        const char *ca;                /* PEM; NULL: the system's authorities */
+        const char *server_name;       /* that its certificate must have; NULL: the URL's */
+        const char *certificate, *key; /* PEM, to show it; NULL: none */
+        bool verify;
+    } tls;
+    struct slice secret_header; /* data NULL: none */
+    const char *secret_file, *bearer_file;
+};
+
 struct config_countries { /* at most one of the two lists is not empty */
     char (*allow)[3];
     size_t allow_count;
@@ -81,12 +99,36 @@ struct config_freshness {          /* for how long a response is fresh when it d
     uint64_t playlist_live_max_ms; /* CONFIG_NONE: only the playlist's own durations count */
     uint64_t playlist_ended_ms, playlist_multivariant_ms;
     uint64_t segment_ms, init_ms, part_ms, key_ms, other_ms;
-    uint64_t not_found_ms;
+    uint64_t not_found_ms, not_found_playlist_ms, not_found_other_ms, gone_ms, server_error_ms;
     uint64_t stale_if_error_ms, stale_while_revalidate_ms;
 };
 
 struct config_origin_timeouts {
-    uint64_t connect_ms, first_byte_ms, idle_ms;
+    uint64_t queue_ms, connect_ms, first_byte_ms, idle_ms;
+};
+
+struct config_origin_retries { /* so many may be asked once more */
+    unsigned percent, floor_per_s;
+};
+
+struct config_origin_ejection {
+    unsigned consecutive_errors;
+    uint64_t first_ms, longest_ms;
+};
+
+struct config_origin_check {
+    struct slice path; /* data NULL: no checks */
+    uint64_t interval_ms, timeout_ms;
+    unsigned healthy, unhealthy; /* so many in a row change the mind */
+};
+
+/* What may be asked of the origins, so that who asks for what nobody has cannot take all of it. */
+struct config_misses {
+    unsigned client_rate_per_s, client_burst, client_fills; /* of one address, or IPv6 /56 */
+    unsigned site_fills;
+    uint64_t wait_ms; /* in line, then refused */
+    struct addr_prefix *exempt;
+    size_t exempt_count;
 };
 
 struct config_tls {
@@ -112,8 +154,10 @@ struct config_site {
     struct slice edge_host; /* the pattern, or "" */
     struct slice
         *edge_hosts; /* the site's name at config->edges[i]; NULL without a pattern or without edges */
-    struct config_origin origin;
-    struct slice origin_host; /* the Host field for the origin */
+    struct config_origin origin;     /* host NULL: `origins` were given */
+    struct slice origin_host;        /* the Host field for the origins; data NULL: as in their URLs */
+    struct config_upstream *origins; /* at least one: that of `origin`, if nothing else */
+    size_t origin_count;
     struct config_tls tls;
     struct config_countries countries;
     struct slice *query_drop; /* names of parameters; one that ends with '*' is a prefix; "preset:name" */
@@ -131,6 +175,10 @@ struct config_site {
     size_t cors_origin_count;
     struct config_freshness freshness;
     struct config_origin_timeouts origin_timeouts;
+    struct config_origin_retries origin_retries;
+    struct config_origin_ejection origin_ejection;
+    struct config_origin_check origin_check;
+    struct config_misses misses;
 };
 
 struct config_limits {

@@ -133,12 +133,89 @@ static struct slice host_at_edge(struct config_pool *pool, struct slice pattern,
     return host;
 }
 
+/* --- origins -------------------------------------------------------------------------------------------- */
+
+void config_check_upstream_tls(struct config_reader *r, void *object)
+{
+    const struct config_upstream *upstream = object;
+
+    if (!upstream->tls.certificate != !upstream->tls.key)
+        config_table_error(r, upstream->tls.key ? "key" : "certificate",
+                           "stands alone, expected %s beside it", upstream->tls.key ? "certificate" : "key");
+}
+
+/* Fields that say something else already. */
+static bool is_reserved(struct slice name)
+{
+    static const char *const names[] = {"host",
+                                        "content-length",
+                                        "transfer-encoding",
+                                        "connection",
+                                        "keep-alive",
+                                        "te",
+                                        "trailer",
+                                        "upgrade",
+                                        "range",
+                                        "if-range",
+                                        "if-none-match",
+                                        "expect",
+                                        "if-match",
+                                        "if-modified-since",
+                                        "via",
+                                        "cdn-loop",
+                                        "if-unmodified-since",
+                                        "accept-encoding"};
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++)
+        if (slice_equal_nocase(name, slice_of(names[i])))
+            return true;
+    return false;
+}
+
+void config_check_upstream(struct config_reader *r, void *object)
+{
+    const struct config_upstream *upstream = object;
+
+    if (!upstream->secret_header.data != !upstream->secret_file)
+        config_table_error(r, upstream->secret_file ? "secret_file" : "secret_header",
+                           "stands alone, expected %s beside it",
+                           upstream->secret_file ? "secret_header" : "secret_file");
+    else if (upstream->secret_header.data && is_reserved(upstream->secret_header))
+        config_table_error(r, "secret_header",
+                           "\"%.*s\" is a field that the edge writes itself, expected another",
+                           SLICE_ARG(upstream->secret_header));
+}
+
+/* One list of origins, however they were given. */
+static void gather_origins(struct config_reader *r, struct config_site *site)
+{
+    bool has_one = config_table_has(r, "origin");
+
+    if (has_one && site->origin_count > 0) {
+        config_table_error(r, "origins", "is given together with origin, expected one of the two");
+    } else if (!has_one && site->origin_count == 0) {
+        config_table_error(r, "origin", "is missing, expected %s", config_type_origin.expected);
+    } else if (has_one) {
+        site->origins = config_pool_take(config_table_pool(r), sizeof(*site->origins));
+        if (!site->origins)
+            return;
+        *site->origins = (struct config_upstream){.url = site->origin,
+                                                  .weight = 100,
+                                                  .connections_max = 1024,
+                                                  .tls.verify = true}; /* as `origins` has them unless told */
+        site->origin_count = 1;
+    }
+    for (size_t i = 0; i < site->origin_count; i++) {
+        struct config_upstream *upstream = &site->origins[i];
+        if (!upstream->host.data)
+            upstream->host = site->origin_host.data ? site->origin_host : upstream->url.authority;
+    }
+}
+
 void config_check_site(struct config_reader *r, void *object)
 {
     struct config_site *site = object;
 
-    if (!site->origin_host.data)
-        site->origin_host = site->origin.authority;
+    gather_origins(r, site);
     if (!site->edge_host.data)
         site->edge_host = SLICE_EMPTY;
     else if (!host_at_edge(config_table_pool(r), site->edge_host, "edge", "192.0.2.1").data)

@@ -122,6 +122,10 @@ static const struct config_field freshness_fields[] = {
     FRESHNESS("key", key_ms, "1h"),
     FRESHNESS("other", other_ms, "1h"),
     FRESHNESS("not_found", not_found_ms, "1s"),
+    FRESHNESS("not_found_playlist", not_found_playlist_ms, "1s"),
+    FRESHNESS("not_found_other", not_found_other_ms, "10s"),
+    FRESHNESS("gone", gone_ms, "1m"),
+    FRESHNESS("server_error", server_error_ms, "0s"),
     FRESHNESS("stale_if_error", stale_if_error_ms, "1d"),
     FRESHNESS("stale_while_revalidate", stale_while_revalidate_ms, "0s"),
 };
@@ -130,11 +134,76 @@ TABLE(freshness, NULL);
 
 #define ITEM config_origin_timeouts
 static const struct config_field origin_timeouts_fields[] = {
+    TIMEOUT("queue", queue_ms, "3s"),
     TIMEOUT("connect", connect_ms, "3s"),
     TIMEOUT("first_byte", first_byte_ms, "15s"),
     TIMEOUT("idle", idle_ms, "15s"),
 };
 TABLE(origin_timeouts, NULL);
+#undef ITEM
+
+#define ITEM config_upstream
+static const struct config_field upstream_tls_fields[] = {
+    {"ca", .type = &config_type_path, AT(tls.ca)},
+    {"server_name", .type = &config_type_server_name, AT(tls.server_name)},
+    {"certificate", .type = &config_type_path, AT(tls.certificate)},
+    {"key", .type = &config_type_path, AT(tls.key)},
+    {"verify", .type = &config_type_bool, AT(tls.verify), .preset = "true"},
+};
+TABLE(upstream_tls, config_check_upstream_tls);
+static const struct config_field upstream_fields[] = {
+    {"url", .type = &config_type_origin, .required = true, AT(url)},
+    {"host", .type = &config_type_authority, AT(host)},
+    NUMBER("weight", integer, weight, "100", "1", "1000000"),
+    NUMBER("priority", integer, priority, "0", "0", "100"),
+    NUMBER("connections_max", integer, connections_max, "1024", "1", "1000000"),
+    {"tls", .table = &upstream_tls_table, .offset = 0, .size = sizeof(struct ITEM)},
+    {"secret_header", .type = &config_type_field_name, AT(secret_header)},
+    {"secret_file", .type = &config_type_path, AT(secret_file)},
+    {"bearer_file", .type = &config_type_path, AT(bearer_file)},
+};
+TABLE(upstream, config_check_upstream);
+#undef ITEM
+
+#define ITEM config_origin_retries
+static const struct config_field origin_retries_fields[] = {
+    NUMBER("percent", integer, percent, "20", "0", "100"),
+    NUMBER("floor", integer, floor_per_s, "10", "0", "1000000"),
+};
+TABLE(origin_retries, NULL);
+#undef ITEM
+
+#define ITEM config_origin_ejection
+static const struct config_field origin_ejection_fields[] = {
+    NUMBER("consecutive_errors", integer, consecutive_errors, "5", "1", "1000000"),
+    TIMEOUT("first", first_ms, "5s"),
+    TIMEOUT("longest", longest_ms, "5m"),
+};
+TABLE(origin_ejection, NULL);
+#undef ITEM
+
+#define ITEM config_origin_check
+static const struct config_field origin_check_fields[] = {
+    {"path", .type = &config_type_target, .required = true, AT(path)},
+    NUMBER("interval", duration, interval_ms, "5s", "50ms", "1h"),
+    TIMEOUT("timeout", timeout_ms, "2s"),
+    NUMBER("healthy", integer, healthy, "2", "1", "100"),
+    NUMBER("unhealthy", integer, unhealthy, "3", "1", "100"),
+};
+TABLE(origin_check, NULL);
+#undef ITEM
+
+#define ITEM config_misses
+static const struct config_field misses_fields[] = {
+    NUMBER("client_rate", integer, client_rate_per_s, "200", "1", "1000000"),
+    NUMBER("client_burst", integer, client_burst, "1000", "1", "1000000"),
+    NUMBER("client_fills", integer, client_fills, "256", "1", "1000000"),
+    NUMBER("site_fills", integer, site_fills, "4096", "1", "1000000"),
+    TIMEOUT("wait", wait_ms, "2s"),
+    {"exempt", .type = &config_type_prefix, LIST(exempt, exempt_count), .preset = "127.0.0.0/8",
+     .count_max = 1024},
+};
+TABLE(misses, NULL);
 #undef ITEM
 
 #define ITEM config_site
@@ -149,7 +218,9 @@ static const struct config_field site_fields[] = {
     {"hosts", .type = &config_type_host, .required = true, LIST(hosts, host_count), .count_min = 1,
      .count_max = 256},
     {"edge_host", .type = &config_type_pattern, AT(edge_host)},
-    {"origin", .type = &config_type_origin, .required = true, AT(origin)},
+    {"origin", .type = &config_type_origin, AT(origin)},
+    {"origins", .table = &upstream_table, LIST(origins, origin_count), .count_min = 1,
+     .count_max = CONFIG_ORIGINS_MAX},
     {"origin_host", .type = &config_type_authority, AT(origin_host)},
     {"tls", .table = &tls_table, AT(tls)},
     {"countries", .table = &countries_table, AT(countries)},
@@ -167,6 +238,10 @@ static const struct config_field site_fields[] = {
      .count_max = 256},
     {"freshness", .table = &freshness_table, AT(freshness)},
     {"origin_timeouts", .table = &origin_timeouts_table, AT(origin_timeouts)},
+    {"origin_retries", .table = &origin_retries_table, AT(origin_retries)},
+    {"origin_ejection", .table = &origin_ejection_table, AT(origin_ejection)},
+    {"origin_check", .table = &origin_check_table, AT(origin_check)},
+    {"misses", .table = &misses_table, AT(misses)},
 };
 TABLE(site, config_check_site);
 #undef ITEM

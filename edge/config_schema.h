@@ -14,6 +14,8 @@ void config_check(struct config_reader *r, void *config);
 void config_check_arena(struct config_reader *r, void *arena);
 void config_check_override(struct config_reader *r, void *override);
 void config_check_edge(struct config_reader *r, void *edge);
+void config_check_upstream(struct config_reader *r, void *upstream);
+void config_check_upstream_tls(struct config_reader *r, void *upstream);
 void config_check_site(struct config_reader *r, void *site);
 void config_check_countries(struct config_reader *r, void *countries);
 void config_check_limits(struct config_reader *r, void *limits);

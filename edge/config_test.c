@@ -91,7 +91,8 @@ static void test_defaults(void **state)
     assert_slice(site->hosts[0], "video.example.com");
     assert_slice(site->edge_host, "");
     assert_null(site->edge_hosts);
-    assert_slice(site->origin_host, "127.0.0.1:9000");
+    assert_int_equal(site->origin_count, 1);
+    assert_slice(site->origins[0].host, "127.0.0.1:9000");
     assert_null(site->tls.certificate);
     assert_int_equal(site->countries.allow_count + site->countries.deny_count, 0);
     assert_int_equal(site->query_drop_count, 1);
@@ -236,7 +237,7 @@ static void test_site_fields(void **state)
     assert_int_equal(demo->origin.port, 443);
     assert_slice(demo->origin.authority, "origin.example.com");
     assert_slice(demo->origin.path_prefix, "/a/b");
-    assert_slice(demo->origin_host, "other.example.com:81");
+    assert_slice(demo->origins[0].host, "other.example.com:81");
     assert_string_equal(demo->tls.certificate, "cert.pem");
     assert_int_equal(demo->countries.allow_count, 2);
     assert_string_equal(demo->countries.allow[0], "DE");
@@ -254,7 +255,7 @@ static void test_site_fields(void **state)
     assert_false(other->origin.tls);
     assert_string_equal(other->origin.host, "2001:db8::1");
     assert_int_equal(other->origin.port, 80);
-    assert_slice(other->origin_host, "[2001:db8::1]");
+    assert_slice(other->origins[0].host, "[2001:db8::1]");
     assert_slice(other->origin.path_prefix, "");
     assert_int_equal(other->query_drop_count, 0);
     assert_string_equal(other->countries.deny[0], "US");
@@ -262,6 +263,52 @@ static void test_site_fields(void **state)
 }
 
 /* Port 0 is another one each time. */
+/* One origin given alone is what a list of it would be. */
+static void test_origins(void **state)
+{
+    const struct config *c =
+        parsed("c.yaml", HEAD
+               "sites:\n"
+               "  - {name: one, hosts: [one.test], origin: 'https://a.test/x'}\n"
+               "  - name: several\n"
+               "    hosts: [several.test]\n"
+               "    origin_host: common.test\n"
+               "    origins:\n"
+               "      - {url: 'https://a.test/x'}\n"
+               "      - {url: 'http://[::1]:81', host: own.test, weight: 3, priority: 1,\n"
+               "         connections_max: 7, secret_header: X-Secret, secret_file: s, bearer_file: /b,\n"
+               "         tls: {ca: ca.pem, server_name: Name.test, certificate: c, key: k, verify: false}}\n"
+               "    origin_check: {path: /health}\n");
+    const struct config_upstream *alone = &c->sites[0].origins[0], *listed = &c->sites[1].origins[0],
+                                 *full = &c->sites[1].origins[1];
+
+    (void)state;
+    assert_int_equal(c->sites[0].origin_count, 1);
+    assert_slice(alone->host, "a.test");
+    assert_int_equal(alone->weight, listed->weight);
+    assert_int_equal(alone->priority, listed->priority);
+    assert_int_equal(alone->connections_max, listed->connections_max);
+    assert_true(alone->tls.verify && listed->tls.verify);
+    assert_slice(alone->url.path_prefix, "/x");
+    assert_null(c->sites[0].origin_check.path.data);
+
+    assert_int_equal(c->sites[1].origin_count, 2);
+    assert_slice(listed->host, "common.test");
+    assert_slice(full->host, "own.test");
+    assert_string_equal(full->url.host, "::1");
+    assert_int_equal(full->weight, 3);
+    assert_int_equal(full->priority, 1);
+    assert_int_equal(full->connections_max, 7);
+    assert_slice(full->secret_header, "X-Secret");
+    assert_string_equal(full->bearer_file, "/b");
+    assert_string_equal(full->tls.server_name, "name.test");
+    assert_false(full->tls.verify);
+    assert_slice(c->sites[1].origin_check.path, "/health");
+    assert_int_equal(c->sites[1].origin_check.interval_ms, 5000);
+    assert_int_equal(c->sites[1].misses.exempt_count, 1);
+    config_unref(c);
+}
+
 static void test_chosen_ports(void **state)
 {
     const struct config *c = parsed("c.yaml", "edge: east\n"
@@ -437,6 +484,18 @@ static const struct mistake {
      "6:13: sites[0].origin: is not valid"},
     {HEAD "sites:\n  - name: a\n    hosts: [a]\n    origin: http://u:secret@a\n",
      "6:13: sites[0].origin: is not valid"},
+    {HEAD SITE "    origins: [{url: 'http://a'}]\n", "7:16: sites[0].origins: is given together with origin"},
+    {HEAD "sites:\n  - name: a\n    hosts: [a]\n    origins: [{weight: 1}]\n",
+     "6:16: sites[0].origins[0].url: is missing"},
+    {HEAD "sites:\n  - name: a\n    hosts: [a]\n    origins: [{url: 'http://a', secret_file: b}]\n",
+     "6:46: sites[0].origins[0].secret_file: stands alone, expected secret_header beside it"},
+    {HEAD "sites:\n  - name: a\n    hosts: [a]\n    origins: [{url: 'http://a', secret_header: Host, "
+          "secret_file: b}]\n",
+     "6:48: sites[0].origins[0].secret_header: \"Host\" is a field that the edge writes itself"},
+    {HEAD "sites:\n  - name: a\n    hosts: [a]\n    origins: [{url: 'http://a', tls: {key: k}}]\n",
+     "6:44: sites[0].origins[0].tls.key: stands alone, expected certificate beside it"},
+    {HEAD SITE "    origin_check: {path: health}\n",
+     "7:26: sites[0].origin_check.path: \"health\" is not valid, expected a path"},
     {HEAD SITE "    origin_host: http://a\n",
      "7:18: sites[0].origin_host: \"http://a\" is not valid, expected a host"},
     {HEAD SITE "    edge_host: video.example.com\n",
@@ -728,6 +787,7 @@ int main(void)
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_edge_fields),
         cmocka_unit_test(test_site_fields),
+        cmocka_unit_test(test_origins),
         cmocka_unit_test(test_chosen_ports),
         cmocka_unit_test(test_references),
         cmocka_unit_test(test_mistakes),

@@ -349,6 +349,19 @@ static int read_header(const struct config_value *v, struct slice text, void *re
     return is_token(name) || (name.size == 0 && text.size == 1) ? keep_lower(v, text, ret) : -EINVAL;
 }
 
+static int read_field_name(const struct config_value *v, struct slice text, void *ret)
+{
+    return is_token(text) ? keep_slice(v, text, ret) : -EINVAL;
+}
+
+static int read_target(const struct config_value *v, struct slice text, void *ret)
+{
+    bool is_target = slice_starts_with(text, SLICE_LITERAL("/")) && is_visible_ascii(text) &&
+                     slice_find(text, '#') == text.size;
+
+    return is_target ? keep_slice(v, text, ret) : -EINVAL;
+}
+
 static int read_method(const struct config_value *v, struct slice text, void *ret)
 {
     for (size_t i = 0; i < text.size; i++)
@@ -393,6 +406,16 @@ const struct config_type config_type_header = {
     .name = "header",
     .expected = "the name of a header field, such as User-Agent or X-App-*, or * for all",
     .read = read_header,
+};
+const struct config_type config_type_field_name = {
+    .name = "header",
+    .expected = "the name of a header field, such as X-Origin-Secret",
+    .read = read_field_name,
+};
+const struct config_type config_type_target = {
+    .name = "target",
+    .expected = "a path, maybe with a query, such as /health",
+    .read = read_target,
 };
 const struct config_type config_type_method = {
     .name = "method",
@@ -458,6 +481,16 @@ static int read_host(const struct config_value *v, struct slice text, void *ret)
         return keep_slice(v, slice_of(formatted), ret);
     }
     return is_host_name(name) ? keep_lower(v, text, ret) : -EINVAL;
+}
+
+static int read_server_name(const struct config_value *v, struct slice text, void *ret)
+{
+    struct slice host;
+    int status = slice_find(text, '*') < text.size ? -EINVAL : read_host(v, text, &host);
+
+    if (status == 0)
+        *(const char **)ret = host.data;
+    return status;
 }
 
 static int read_authority(const struct config_value *v, struct slice text, void *ret)
@@ -544,6 +577,11 @@ const struct config_type config_type_host = {
     .name = "host",
     .expected = "a host name or an IP address without a port, such as video.example.com or *.example.com",
     .read = read_host,
+};
+const struct config_type config_type_server_name = {
+    .name = "host",
+    .expected = "a host name or an IP address, such as origin.example.com",
+    .read = read_server_name,
 };
 const struct config_type config_type_authority = {
     .name = "host[:port]",

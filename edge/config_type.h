@@ -37,13 +37,17 @@ extern const struct config_type config_type_name; /* a label: [a-z0-9-] */
 extern const struct config_type config_type_path;
 extern const struct config_type config_type_log_path; /* a path, or "-" as it is */
 
+extern const struct config_type config_type_server_name; /* a host name or an address */
+
 /* struct slice */
 extern const struct config_type config_type_host; /* made canonical, see config.h */
 extern const struct config_type config_type_pattern;
 extern const struct config_type config_type_authority;
 extern const struct config_type config_type_query_name;
 extern const struct config_type config_type_header; /* in lower case */
+extern const struct config_type config_type_field_name;
 extern const struct config_type config_type_method;
+extern const struct config_type config_type_target; /* path and maybe a query */
 extern const struct config_type config_type_cors_origin;
 
 extern const struct config_type config_type_bool;           /* bool */

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "admin/admin.h"
@@ -81,7 +82,7 @@ static int build_tls(struct edge *e, struct buf *error)
         r = tls_server_new(certificates, count, choose_certificate, e, error, &e->tls_server);
     free(certificates);
     for (size_t i = 0; r == 0 && i < c->site_count; i++)
-        if (c->sites[i].origin.tls && !e->tls_client)
+        if (c->sites[i].origins[0].url.tls && !e->tls_client)
             r = tls_client_new(NULL, true, error, &e->tls_client);
     return r;
 }
@@ -348,14 +349,35 @@ static void on_hangup(int signal_number, void *user)
         access_log_reopen(e->access_log);
 }
 
+/* Waits for so many of them, STOP_GRACE_MS in all. */
+static void await_drained(sem_t *drained, size_t count)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += STOP_GRACE_MS / 1000;
+    while (count > 0)
+        if (sem_clockwait(drained, CLOCK_MONOTONIC, &until) == 0)
+            count--;
+        else if (errno != EINTR)
+            return;
+}
+
 static void stop_workers(struct edge *e)
 {
-    for (size_t i = 0; i < e->worker_count; i++)
-        if (e->workers && e->workers[i])
-            worker_stop(e->workers[i], STOP_GRACE_MS);
-    for (size_t i = 0; i < e->worker_count; i++)
-        if (e->workers && e->workers[i])
-            worker_join(e->workers[i]);
+    size_t started = 0;
+    while (started < e->worker_count && e->workers && e->workers[started] &&
+           worker_is_started(e->workers[started]))
+        started++;
+    sem_t drained;
+    sem_init(&drained, 0, 0);
+    for (size_t i = 0; i < started; i++)
+        worker_drain(e->workers[i], &drained);
+    await_drained(&drained, started);
+    for (size_t i = 0; i < started; i++)
+        worker_halt(e->workers[i]);
+    for (size_t i = 0; i < started; i++)
+        worker_join(e->workers[i]);
+    sem_destroy(&drained);
     for (size_t i = 0; i < e->worker_count; i++)
         if (e->workers && e->workers[i])
             worker_end(e->workers[i]);

@@ -32,9 +32,8 @@ struct worker {
     bool has_env;
     struct worker_listener listeners[LISTENERS_MAX];
     size_t listener_count;
-    struct message stop_message;
-    uint64_t grace_ms;
-    struct timer grace;
+    struct message drain_message, halt_message;
+    sem_t *drained;
 };
 
 /* ---- set-up ---- */
@@ -217,40 +216,44 @@ static void close_listeners(struct worker *w)
 static void on_drained(void *user)
 {
     struct worker *w = user;
-    loop_stop(w->loop);
+    sem_post(w->drained);
 }
 
-static void on_grace_over(struct timer *t)
+static void on_drain(struct message *m)
 {
-    struct worker *w = container_of(t, struct worker, grace);
-    loop_stop(w->loop);
-}
-
-static void on_stop(struct message *m)
-{
-    struct worker *w = container_of(m, struct worker, stop_message);
+    struct worker *w = container_of(m, struct worker, drain_message);
     close_listeners(w);
-    timer_init(&w->grace, on_grace_over);
-    timer_start(w->loop, &w->grace, w->grace_ms);
     http_server_drain(w->server, on_drained, w);
 }
 
-void worker_stop(struct worker *w, uint64_t grace_ms)
+static void on_halt(struct message *m)
 {
-    if (!w->is_started)
-        return;
-    w->grace_ms = grace_ms;
-    w->stop_message.fn = on_stop;
-    mailbox_post(w->mailbox, &w->stop_message);
+    struct worker *w = container_of(m, struct worker, halt_message);
+    loop_stop(w->loop);
+}
+
+void worker_drain(struct worker *w, sem_t *drained)
+{
+    w->drained = drained;
+    w->drain_message.fn = on_drain;
+    mailbox_post(w->mailbox, &w->drain_message);
+}
+
+void worker_halt(struct worker *w)
+{
+    w->halt_message.fn = on_halt;
+    mailbox_post(w->mailbox, &w->halt_message);
 }
 
 void worker_join(struct worker *w)
 {
-    if (w->is_started) {
-        pthread_join(w->thread, NULL);
-        timer_stop(&w->grace);
-    }
+    pthread_join(w->thread, NULL);
     w->is_started = false;
+}
+
+bool worker_is_started(const struct worker *w)
+{
+    return w->is_started;
 }
 
 void worker_end(struct worker *w)

@@ -6,6 +6,8 @@
 #ifndef WORKER_H
 #define WORKER_H
 
+#include <semaphore.h>
+
 #include "http/server.h"
 #include "request.h"
 
@@ -38,10 +40,13 @@ const struct fetch_stats *worker_fetch_stats(const struct worker *w);
 /* Opens a listener at `address` (port 0: the system chooses, *ret_bound says what). Before worker_start. */
 int worker_listen(struct worker *w, const struct addr *address, bool is_tls, struct addr *ret_bound);
 int worker_start(struct worker *w);
+bool worker_is_started(const struct worker *w); /* and not joined */
 
-/* Ending them takes all together: stop each (listeners close, running responses get `grace_ms`), join each,
- * then, with all loops still, end each (requests are aborted, fills fail), free each. */
-void worker_stop(struct worker *w, uint64_t grace_ms);
+/* Ending them takes all together. Drain each: listeners close, and `drained` is posted, once for each worker,
+ * when its viewers are done; its loop goes on, as fills that it leads may have viewers at other workers. Then
+ * halt and join each, then, with all loops still, end each (requests are aborted, fills fail), free each. */
+void worker_drain(struct worker *w, sem_t *drained);
+void worker_halt(struct worker *w);
 void worker_join(struct worker *w);
 void worker_end(struct worker *w);
 void worker_free(struct worker *w); /* NULL is fine */

@@ -305,6 +305,37 @@ def test_ending_lets_viewers_finish(edge, origin):
         scene.edge.wait()
 
 
+def test_ending_lets_viewers_of_other_workers_finish(edge, origin):
+    """A worker without viewers goes on filling for those of another."""
+    scene, gate, data = Scene(edge, origin(), workers=2), threading.Event(), noise(2 * MIB)
+    scene.server.on("/seg.ts", in_two(data, 64 * KIB, gate))
+
+    def ask(viewers):
+        """Who asks now; and by which worker it is served."""
+        before = scene.stats()["connections"]["requests_by_worker"]
+        viewer = scene.connect()
+        viewer.request("/seg.ts")
+        viewer.read(1)
+        after = scene.stats()["connections"]["requests_by_worker"]
+        viewers.append((viewer, [b > a for a, b in zip(before, after)].index(True)))
+        return viewers[-1]
+
+    viewers = []
+    _, filling = ask(viewers)
+    follower = until(lambda: next((v for v, worker in [ask(viewers)] if worker != filling), None), "another worker")
+    for viewer, _ in viewers:
+        if viewer is not follower:
+            viewer.reset()
+    scene.wait_for("flights.readers", 1)
+    scene.edge.process.send_signal(signal.SIGTERM)
+    with pytest.raises(ConnectionRefusedError):
+        until(lambda: scene.connect().close(), "listeners to close")
+    gate.set()
+    assert body(follower.response()) == data
+    follower.close()
+    scene.edge.wait()
+
+
 def test_ending_while_fills_run_for_nobody(edge, origin):
     """Nothing waits for these, and nothing of them is left."""
     scene, gate = Scene(edge, origin()), threading.Event()

@@ -118,10 +118,10 @@ bool ask_write(const char *edge_name, const struct origin_request *request, stru
     else
         buf_append_text(out, request->is_head ? "HEAD" : "GET");
     buf_append_char(out, ' ');
-    buf_append_slice(out, site->origin.path_prefix);
+    buf_append_slice(out, site->origins[0].url.path_prefix);
     buf_append_slice(out, request->target);
     buf_append_text(out, " HTTP/1.1\r\n");
-    append_line(out, "Host", site->origin_host);
+    append_line(out, "Host", site->origins[0].host);
     append_way("Via", request->viewer_head, "1.1 ", edge_name, out);
     append_way("CDN-Loop", request->viewer_head, "shorebreak-", edge_name, out);
     if (request->is_passed || site->forward_header_count)

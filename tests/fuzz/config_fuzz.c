@@ -12,8 +12,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check_site(const struct config *c, const struct config_site *site)
 {
-    REQUIRE(site->name && site->host_count > 0 && site->origin.host && site->origin.port > 0);
-    REQUIRE(site->origin_host.size > 0 && site->edge_host.data);
+    REQUIRE(site->name && site->host_count > 0 && site->edge_host.data && site->origin_count > 0);
+    for (size_t i = 0; i < site->origin_count; i++)
+        REQUIRE(site->origins[i].url.host && site->origins[i].url.port > 0 && site->origins[i].host.size > 0);
     REQUIRE(site->countries.allow_count == 0 || site->countries.deny_count == 0);
     REQUIRE(!site->tls.certificate == !site->tls.key);
     for (size_t i = 0; i < site->host_count; i++)
