@@ -6,65 +6,88 @@
 
 /* ---- extents ---- */
 
-static bool extent_append(struct arena *a, uint64_t prefix_bytes, uint64_t body_bytes,
+static bool extent_append(struct arena *a, unsigned stream, uint64_t prefix_bytes, uint64_t body_bytes,
                           uint64_t body_alignment, struct arena_extent *ret_extent) /* under mutex */
 {
-    struct arena_region *r = a->current;
+    struct arena_stream *s = &a->streams[stream];
+    struct arena_region *r = s->current;
     if (!r)
         return false;
-    uint64_t body = align_up(a->fill_bytes + prefix_bytes, body_alignment);
+    uint64_t body = align_up(s->fill_bytes + prefix_bytes, body_alignment);
     uint64_t end = align_up(body + body_bytes, EXTENT_ALIGN);
     if (end > a->region_bytes)
         return false;
     *ret_extent = (struct arena_extent){.region = &r->region,
-                                        .place = {r->slot, r->file_sequence, a->fill_bytes},
+                                        .place = {r->slot, r->file_sequence, s->fill_bytes},
                                         .body_offset_bytes = body,
                                         .end_offset_bytes = end};
-    a->fill_bytes = end;
+    s->fill_bytes = end;
     r->writers++;
     r->is_dirty = true;
     region_ref(&r->region);
     return true;
 }
 
-void arena_append_to(struct arena *a, struct arena_region *r, uint64_t fill_bytes, bool is_hidden)
+void arena_link_live(struct arena *a, struct arena_region *r, bool is_hidden)
 {
     list_push_back(&a->live, &r->node);
     a->live_count++;
-    a->current = r;
-    a->fill_bytes = fill_bytes;
     atomic_store_explicit(&r->entry->state, REGION_LIVE, memory_order_release);
     atomic_store_explicit(is_hidden ? &r->hidden_sequence : &r->region.sequence, r->file_sequence,
                           memory_order_release);
 }
 
+void arena_region_begin_filling(struct arena *a, struct arena_region *r, unsigned stream, uint64_t fill_bytes)
+{
+    struct arena_stream *s = &a->streams[stream];
+    if (s->current)
+        arena_region_end_filling(a, s->current);
+    *s = (struct arena_stream){r, fill_bytes};
+    r->stream = stream;
+    r->entry->stream = (uint16_t)stream;
+    r->is_current = true;
+}
+
+void arena_region_end_filling(struct arena *a, struct arena_region *r)
+{
+    struct arena_stream *s = &a->streams[r->stream];
+    counter_add_shared(&a->tail_bytes, a->region_bytes - s->fill_bytes);
+    r->entry->fill_bytes = a->region_bytes;
+    r->is_dirty = true; /* so that it is marked as synced to its end */
+    r->is_current = false;
+    s->current = NULL;
+}
+
 /* The current region is full; a spare takes its place. False when there is none. */
-static bool current_replace(struct arena *a) /* under mutex */
+static bool current_replace(struct arena *a, unsigned stream) /* under mutex */
 {
     if (list_is_empty(&a->spares))
         return false;
-    if (a->current) {
-        counter_add_shared(&a->tail_bytes, a->region_bytes - a->fill_bytes);
-        a->current->entry->fill_bytes = a->region_bytes;
-        a->current->is_dirty = true; /* so that it is marked as synced to its end */
-    }
     struct arena_region *r = LIST_FIRST(&a->spares, struct arena_region, node);
     list_remove(&r->node);
     a->spare_count--;
-    arena_append_to(a, r, REGION_HEAD_BYTES, false);
+    arena_region_begin_filling(a, r, stream, REGION_HEAD_BYTES);
+    arena_link_live(a, r, false);
     arena_wake(a);
     return true;
 }
 
-int arena_reserve(struct arena *a, uint64_t prefix_bytes, uint64_t body_bytes, uint64_t body_alignment,
-                  struct arena_extent *ret_extent)
+static bool extent_take(struct arena *a, unsigned stream, uint64_t prefix_bytes, uint64_t body_bytes,
+                        uint64_t body_alignment, struct arena_extent *ret_extent) /* under mutex */
 {
+    return extent_append(a, stream, prefix_bytes, body_bytes, body_alignment, ret_extent) ||
+           (current_replace(a, stream) &&
+            extent_append(a, stream, prefix_bytes, body_bytes, body_alignment, ret_extent));
+}
+
+int arena_reserve(struct arena *a, unsigned stream, uint64_t prefix_bytes, uint64_t body_bytes,
+                  uint64_t body_alignment, struct arena_extent *ret_extent)
+{
+    stream = stream < a->stream_count ? stream : 0;
     REQUIRE(prefix_bytes + body_bytes + body_alignment <= a->region_bytes / 2);
     for (;;) {
         pthread_mutex_lock(&a->mutex);
-        bool fits =
-            extent_append(a, prefix_bytes, body_bytes, body_alignment, ret_extent) ||
-            (current_replace(a) && extent_append(a, prefix_bytes, body_bytes, body_alignment, ret_extent));
+        bool fits = extent_take(a, stream, prefix_bytes, body_bytes, body_alignment, ret_extent);
         pthread_mutex_unlock(&a->mutex);
         if (fits)
             return 0;
@@ -79,8 +102,10 @@ void arena_trim(struct arena *a, struct arena_extent *x, uint64_t end_offset_byt
 {
     REQUIRE(end_offset_bytes % EXTENT_ALIGN == 0 && end_offset_bytes <= x->end_offset_bytes);
     pthread_mutex_lock(&a->mutex);
-    if (a->current == arena_region_of(x->region) && a->fill_bytes == x->end_offset_bytes)
-        a->fill_bytes = x->end_offset_bytes = end_offset_bytes;
+    struct arena_region *r = arena_region_of(x->region);
+    struct arena_stream *s = &a->streams[r->stream];
+    if (r->is_current && s->fill_bytes == x->end_offset_bytes)
+        s->fill_bytes = x->end_offset_bytes = end_offset_bytes;
     pthread_mutex_unlock(&a->mutex);
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The arena: region files of one folder within a fixed budget. Room is given out by appending to the current
- * region; when that is full a spare takes its place, and the oldest regions are reclaimed (unlinked, never
- * rewritten) to make new spares. A thread of the arena's own does the slow parts ahead of need.
+ * region of a stream; when that is full a spare takes its place, and the oldest regions are reclaimed
+ * (unlinked, never rewritten) to make new spares. A thread of the arena's own does the slow parts ahead of
+ * need.
  *
  *   free ─create─► spare ─► live (current, then full) ─reclaim─► held ─last reader─► dead ─tear down─► free
  *
@@ -23,10 +24,15 @@ struct arena;
 
 #define ARENA_REGIONS_MIN 4u
 
+/* Streams: what is likely to go together is appended to regions of its own. A small arena has fewer, and
+ * takes what is meant for others into the first. */
+#define ARENA_STREAMS_MAX 4u
+
 struct arena_options {
     uint64_t size_bytes, region_bytes;
     uint64_t
-        room_bytes; /* to be left on the file system for other files of the arena, checked at the start */
+        room_bytes;   /* to be left on the file system for other files of the arena, checked at the start */
+    unsigned streams; /* wanted */
 };
 
 /* Where something stands. */
@@ -46,10 +52,10 @@ struct arena_extent {
 /* 0, or -EINVAL with a sentence: sizes that make no arena. */
 int arena_check(const struct arena_options *options, const char *path, struct buf *error);
 
-/* Opens the regions that the superblock knows of and makes the first spare. LEFT_CLEAN: the last region may
- * be filled on; else nobody knows how far it was, and it counts as full. LEFT_BY_POWER_LOSS: regions that are
- * not marked as synced whole are pending, and nothing of them is found before arena_pending_done. Folder and
- * superblock must outlive the arena. 0, -ENOSPC, -EINVAL, ...; a sentence in `error`. */
+/* Opens the regions that the superblock knows of and makes the first spare. LEFT_CLEAN: current regions
+ * are filled on; else nobody knows how far they were, and they count as full. LEFT_BY_POWER_LOSS: regions
+ * that are not marked as synced whole are pending, and nothing of them is found before arena_pending_done.
+ * Folder and superblock must outlive the arena. 0, -ENOSPC, -EINVAL, ...; a sentence in `error`. */
 int arena_open(const struct arena_options *options, struct folder *folder, struct superblock *sb,
                enum superblock_left left, struct buf *error, struct arena **ret_arena);
 
@@ -58,8 +64,8 @@ bool arena_close(struct arena *a);
 
 /* 0; -ENOBUFS (all regions are held), or what the last attempt to create a region said. The prefix begins on
  * a multiple of 64, the body on a multiple of body_alignment. All of it must fit into half a region. */
-int arena_reserve(struct arena *a, uint64_t prefix_bytes, uint64_t body_bytes, uint64_t body_alignment,
-                  struct arena_extent *ret_extent);
+int arena_reserve(struct arena *a, unsigned stream, uint64_t prefix_bytes, uint64_t body_bytes,
+                  uint64_t body_alignment, struct arena_extent *ret_extent);
 
 /* Ends the writing of an extent, of which the bytes before `end` (a multiple of 64) are used; what is behind
  * is given back if nothing follows it. x->end_offset_bytes tells where it ends then. Keeps the reference. */

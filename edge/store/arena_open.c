@@ -101,11 +101,14 @@ static void region_link_live(struct arena *a, struct arena_region *r, enum super
     bool is_synced = superblock_synced(a->superblock, r->slot) == a->region_bytes;
     r->is_pending = left == LEFT_BY_POWER_LOSS && !is_synced;
     r->is_dirty = left == LEFT_BY_KILL && !is_synced;
-    arena_append_to(a, r, is_fill_known ? fill : a->region_bytes, r->is_pending);
+    arena_link_live(a, r, r->is_pending);
+    r->entry->fill_bytes = a->region_bytes;
+    if (is_fill_known && fill < a->region_bytes && r->entry->stream < a->stream_count)
+        arena_region_begin_filling(a, r, r->entry->stream, fill);
 }
 
-/* Links what was loaded, in order of sequence; the last live one is filled on if it is known how far it is.
- */
+/* Links what was loaded, in order of sequence; of each stream the last live one is filled on if it is known
+ * how far it is. */
 static int regions_link(struct arena *a, enum superblock_left left)
 {
     struct arena_region **sorted = calloc(a->pool_count, sizeof(struct arena_region *));
@@ -146,10 +149,7 @@ static struct arena_region *choose_surplus(struct arena *a)
 static void regions_shrink(struct arena *a)
 {
     while (a->files > a->budget_files) {
-        struct arena_region *r = choose_surplus(a);
-        if (r == a->current)
-            a->current = NULL;
-        arena_drop(a, r);
+        arena_drop(a, choose_surplus(a));
         arena_tear_down_all(a);
     }
 }
@@ -207,6 +207,13 @@ static void pool_init(struct arena *a)
     }
 }
 
+/* Each stream has a region that is not full: they must be few of all. */
+static uint32_t stream_count(uint32_t files, uint32_t wanted)
+{
+    uint32_t bound = files >= 16 ? ARENA_STREAMS_MAX : files >= 8 ? 2 : 1;
+    return wanted == 0 ? 1 : wanted < bound ? wanted : bound;
+}
+
 static struct arena *arena_new(const struct arena_options *options, struct folder *folder,
                                struct superblock *sb)
 {
@@ -219,6 +226,7 @@ static struct arena *arena_new(const struct arena_options *options, struct folde
     a->region_bytes = options->region_bytes;
     a->budget_files = (uint32_t)(options->size_bytes / options->region_bytes);
     a->spares_wanted = a->budget_files >= 16 ? 2 : 1;
+    a->stream_count = stream_count(a->budget_files, options->streams);
     uint32_t slots = highest_slot(sb);
     a->pool_count = slots > a->budget_files ? slots : a->budget_files;
     a->pool = aligned_alloc(64, a->pool_count * sizeof(struct arena_region));
@@ -287,8 +295,9 @@ bool arena_close(struct arena *a)
 {
     arena_thread_stop(a);
     arena_tear_down_all(a);
-    if (a->current)
-        a->current->entry->fill_bytes = a->fill_bytes;
+    for (unsigned i = 0; i < a->stream_count; i++)
+        if (a->streams[i].current)
+            a->streams[i].current->entry->fill_bytes = a->streams[i].fill_bytes;
     uint64_t errors = counter_read(&a->io_errors);
     arena_sync_data(a);
     arena_sync_marks(a);

@@ -24,8 +24,10 @@ struct arena_region {
 
     /* guarded by arena.mutex */
     bool is_used;
-    bool is_dirty;          /* written since the last sync */
-    bool is_pending;        /* to be recovered */
+    bool is_dirty;   /* written since the last sync */
+    bool is_pending; /* to be recovered */
+    bool is_current; /* of its stream: appended to */
+    unsigned stream;
     uint32_t file_sequence; /* also while it cannot be found */
     uint32_t writers;       /* unfinished extents: it is not reclaimed under them */
     uint64_t next_mark;     /* on the disk, and to be said so; 0: nothing new */
@@ -34,17 +36,23 @@ struct arena_region {
     /* Instead of region.sequence while it is live, but must not be found before it has been verified. */
     _Atomic uint32_t hidden_sequence;
 
-    char padding[20]; /* counts of two regions in one cache line would slow both */
+    char padding[8]; /* counts of two regions in one cache line would slow both */
 };
 
 _Static_assert(sizeof(struct arena_region) % 64 == 0, "whole cache lines");
+
+/* Where extents of one kind are appended. */
+struct arena_stream {
+    struct arena_region *current; /* live; NULL: a spare is to take its place */
+    uint64_t fill_bytes;          /* of current: where the next extent begins */
+};
 
 struct arena {
     /* fixed */
     struct folder *folder;
     struct superblock *superblock;
     uint64_t region_bytes;
-    uint32_t spares_wanted;
+    uint32_t spares_wanted, stream_count;
     uint32_t pool_count;
     struct arena_region *pool; /* by slot */
     pthread_t thread;
@@ -56,9 +64,8 @@ struct arena {
     /* guarded by mutex */
     pthread_cond_t wake;
     bool is_woken, is_stopping;
-    bool has_new_files;           /* whose names may not be on the disk */
-    struct arena_region *current; /* the last of live, or NULL when nothing can be appended */
-    uint64_t fill_bytes;          /* of current: where the next extent begins */
+    bool has_new_files; /* whose names may not be on the disk */
+    struct arena_stream streams[ARENA_STREAMS_MAX];
     struct list live;             /* oldest first */
     struct list spares;           /* in order of their sequences */
     struct list dead;             /* unlinked and unused: to be unmapped and closed */
@@ -94,8 +101,13 @@ static inline bool arena_region_is_live(const struct arena_region *r)
            atomic_load_explicit(&r->hidden_sequence, memory_order_relaxed) != 0;
 }
 
-/* Under mutex: `r` is the newest live region, and is appended to from here. Hidden: not found yet. */
-void arena_append_to(struct arena *a, struct arena_region *r, uint64_t fill_bytes, bool is_hidden);
+/* Under mutex: `r` is the newest live region. Hidden: not found yet. */
+void arena_link_live(struct arena *a, struct arena_region *r, bool is_hidden);
+
+/* Under mutex: a live region is appended to from here; nothing more is appended to it. */
+void arena_region_begin_filling(struct arena *a, struct arena_region *r, unsigned stream,
+                                uint64_t fill_bytes);
+void arena_region_end_filling(struct arena *a, struct arena_region *r);
 
 /* ---- arena_upkeep.c ---- */
 

@@ -21,7 +21,7 @@ static bool take_dirty(struct arena *a, struct arena_region *r, uint64_t *ret_ma
     if (is_dirty) {
         region_ref(&r->region);
         r->is_dirty = r->writers > 0;
-        *ret_mark = r->writers > 0 ? 0 : r == a->current ? a->fill_bytes : a->region_bytes;
+        *ret_mark = r->writers > 0 ? 0 : r->is_current ? a->streams[r->stream].fill_bytes : a->region_bytes;
     }
     pthread_mutex_unlock(&a->mutex);
     return is_dirty;

@@ -49,7 +49,7 @@ void arena_region_begin(struct arena_region *r, uint32_t sequence)
     r->file_sequence = sequence;
     r->region.on_unused = on_unused;
     r->writers = 0;
-    r->is_dirty = false;
+    r->is_dirty = r->is_current = false;
     atomic_store_explicit(&r->region.is_bad, false, memory_order_relaxed);
     atomic_store_explicit(&r->region.sequence, 0, memory_order_relaxed);
     atomic_store_explicit(&r->region.refs, 1, memory_order_release);
@@ -92,7 +92,8 @@ static void region_file_unlink(struct arena *a, const struct arena_region *r)
 
 static uint32_t held_max(const struct arena *a)
 {
-    uint32_t needed = a->spares_wanted + 2; /* the current one, and one that can still be reclaimed */
+    uint32_t needed =
+        a->spares_wanted + a->stream_count + 1; /* the current ones, and one that can still be reclaimed */
     uint32_t bound = a->budget_files / 4 + 4;
     uint32_t room = a->budget_files > needed ? a->budget_files - needed : 0;
     return bound < room ? bound : room;
@@ -156,22 +157,33 @@ static int create_spare(struct arena *a, struct arena_region *r)
     return rv < 0 ? rv : 1;
 }
 
-/* The oldest region that may go: nobody writes in it, and nobody reads it once too many are held. */
-static struct arena_region *choose_oldest(struct arena *a) /* under mutex */
+/* Nobody writes in it, and nobody reads it once too many are held. */
+static bool may_go(const struct arena *a, const struct arena_region *r) /* under mutex */
 {
-    struct arena_region *r;
-    bool may_hold = a->held_count < held_max(a);
+    bool is_read = atomic_load_explicit(&r->region.refs, memory_order_relaxed) > 1;
+    return r->writers == 0 && (!is_read || a->held_count < held_max(a));
+}
+
+/* The oldest region that may go. When there must be one and only current ones are left, as in a small arena
+ * that is read a lot, one of them: its stream goes on in another. */
+static struct arena_region *choose_oldest(struct arena *a, bool is_urgent) /* under mutex */
+{
+    struct arena_region *r, *current = NULL;
     LIST_FOR_EACH (r, &a->live, node) {
-        bool is_read = atomic_load_explicit(&r->region.refs, memory_order_relaxed) > 1;
-        if (r != a->current && r->writers == 0 && (may_hold || !is_read))
+        if (!may_go(a, r))
+            continue;
+        if (!r->is_current)
             return r;
+        current = current ? current : r;
     }
-    return NULL;
+    return is_urgent && a->stream_count > 1 ? current : NULL;
 }
 
 /* No longer found; those who hold it keep it. */
 static void withdraw(struct arena *a, struct arena_region *r) /* under mutex */
 {
+    if (r->is_current)
+        arena_region_end_filling(a, r);
     list_remove(&r->node);
     a->live_count--;
     r->is_pending = false;
@@ -210,8 +222,6 @@ void arena_lose(struct arena *a, struct store_region *region, const char *reason
     pthread_mutex_lock(&a->mutex);
     bool is_live = arena_region_is_live(r);
     if (is_live) {
-        if (r == a->current)
-            a->current = NULL;
         withdraw(a, r);
         counter_add_shared(&a->io_errors, 1);
         arena_wake(a);
@@ -240,7 +250,8 @@ void arena_tear_down_all(struct arena *a)
         tear_down(a, r);
 }
 
-/* One thing that makes a spare more likely. 1: done, 0: nothing to do, or a negative errno. */
+/* One thing that makes a spare more likely. spares_wanted 0: one, whatever it takes. 1: done, 0: nothing to
+ * do, or a negative errno. */
 static int upkeep_step(struct arena *a, uint32_t spares_wanted)
 {
     struct arena_region *fresh = NULL, *oldest = NULL;
@@ -248,7 +259,8 @@ static int upkeep_step(struct arena *a, uint32_t spares_wanted)
     struct arena_region *dead = take_dead(a);
     if (!dead && a->files < a->budget_files)
         fresh = take_free_slot(a);
-    else if (!dead && a->spare_count < spares_wanted && (oldest = choose_oldest(a)) != NULL)
+    else if (!dead && a->spare_count < (spares_wanted ? spares_wanted : 1) &&
+             (oldest = choose_oldest(a, spares_wanted == 0)) != NULL)
         withdraw(a, oldest);
     pthread_mutex_unlock(&a->mutex);
     if (dead)
@@ -271,7 +283,7 @@ int arena_make_spare(struct arena *a)
         pthread_mutex_unlock(&a->mutex);
         if (is_there || error)
             rv = is_there ? 0 : error;
-        else if ((rv = upkeep_step(a, 1)) == 0)
+        else if ((rv = upkeep_step(a, 0)) == 0)
             rv = -ENOBUFS;
     }
     pthread_mutex_unlock(&a->upkeep_mutex);

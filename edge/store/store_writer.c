@@ -36,7 +36,7 @@ static int reserve_kept(struct store *s, const struct store_reservation *want, s
     uint64_t prefix = RECORD_HEADER_BYTES + want->head_size_max, half = s->options.region_bytes / 2;
     if (want->body_size_bytes > half || prefix + want->body_size_bytes + alignment > half)
         return -EFBIG;
-    int rv = arena_reserve(s->arena, prefix, want->body_size_bytes, alignment, &w->extent);
+    int rv = arena_reserve(s->arena, 0, prefix, want->body_size_bytes, alignment, &w->extent);
     if (rv < 0)
         return rv;
     struct record r = {.state = RECORD_RESERVED, .extent = w->extent};

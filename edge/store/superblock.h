@@ -13,7 +13,7 @@
 #include "base/hash.h"
 #include "store/folder.h"
 
-#define ARENA_FORMAT_VERSION   2u
+#define ARENA_FORMAT_VERSION   3u
 #define ARENA_BYTE_ORDER       0x01020304u
 #define SUPERBLOCK_REGIONS_MAX 32768u
 #define BOOT_ID_SIZE           40
@@ -21,11 +21,12 @@
 enum region_state { REGION_FREE, REGION_SPARE, REGION_LIVE };
 
 struct superblock_region {
-    _Atomic uint32_t state; /* enum region_state, stored after all else of the slot */
+    _Atomic uint16_t state; /* enum region_state, stored after all else of the slot */
+    uint16_t stream;        /* whose records are appended here */
     uint32_t sequence;
     _Atomic uint32_t objects; /* index entries that point here */
     uint32_t synced_check;    /* of the mark below: a torn one is none */
-    uint64_t fill_bytes;      /* true after a clean stop; the region's size once nothing more goes in */
+    uint64_t fill_bytes;      /* true after a clean stop; the region's size when nothing more goes in */
     uint64_t synced_bytes;    /* the mark: all records before it are finished, and on the disk */
 };
 
