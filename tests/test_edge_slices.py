@@ -3,6 +3,7 @@
 versions are never mixed; an origin that cannot be asked for parts still serves.
 """
 import re
+import struct
 import threading
 
 import pytest
@@ -305,6 +306,39 @@ def test_an_object_larger_than_the_arena(edge, origin):
     arena = scene.stats()["arena"]
     assert arena["regions_reclaimed"] > 20 and arena["used_bytes"] <= arena["size_bytes"] == 16 * MIB
     assert arena["io_errors"] == 0
+
+
+class Vast:
+    """Bytes that nobody could keep: each 8 of them tell where they are."""
+
+    def __init__(self, size):
+        self.size = size
+
+    def __len__(self):
+        return self.size
+
+    def __getitem__(self, part):
+        first, last, _ = part.indices(self.size)
+        words = struct.pack(f">{last // 8 - first // 8 + 1}Q", *range(first // 8, last // 8 + 1))
+        return words[first % 8:][:last - first]
+
+
+def test_seeks_into_ten_gigabytes(edge, origin):
+    """Offsets beyond 32 bits, everywhere: asked for, stored, found again, served."""
+    scene, data = Scene(edge, origin()), Vast(10_000_000_019)
+    scene.server.on("/movie.mp4", lambda request: file_answer(request, data, ONE))
+    places = [(0, 99), (5 * SLICE - 50, 5 * SLICE + 49), (2 ** 31 - 50, 2 ** 31 + 49), (2 ** 32 - 1, 2 ** 32),
+              (9_000_000_000, 9_000_000_999), (data.size - 10, data.size - 1)]
+    for round_ in range(2):
+        for first, last in places:
+            response = scene.get("/movie.mp4", span(first, last))
+            assert_part(response, data, first, last)
+            assert ("hit" in cache_status(response)) == (round_ == 1), first
+    assert_part(scene.get("/movie.mp4", {"Range": "bytes=-10"}), data, data.size - 10, data.size - 1)
+    assert scene.get("/movie.mp4", span(data.size, data.size)).status == 416
+    response = scene.get("/movie.mp4", method="HEAD")
+    assert int(response.fields["Content-Length"]) == data.size
+    assert scene.server.count() == len(places)
 
 
 def test_a_large_object_breaks_twice(edge, origin):
