@@ -33,14 +33,15 @@ struct index_entry {
     uint32_t sequence; /* 0: free */
     uint32_t offset;   /* in units */
     uint16_t slot;
-    uint16_t unused;
+    uint16_t purge_generation_low;
     int64_t generated_at_ms : 48; /* until the year 6429 */
     uint64_t site_id : 16;
     int64_t fresh_until_ms : 48;
     uint64_t content_class : 8;
     uint64_t flags : 8;
     uint32_t stale_while_revalidate_s, stale_if_error_s;
-    uint64_t total_size_bytes;
+    uint64_t total_size_bytes : 48;
+    uint64_t purge_generation_high : 16;
 };
 
 struct index_bucket {
@@ -88,6 +89,12 @@ static int64_t clamp_48(int64_t value)
     return value > max ? max : value < -max ? -max : value;
 }
 
+static uint64_t clamp_size(uint64_t value)
+{
+    const uint64_t max = (UINT64_C(1) << 48) - 1;
+    return value > max ? max : value;
+}
+
 static struct index_entry entry_make(struct hash128 hash, const struct arena_place *place,
                                      const struct store_meta *meta)
 {
@@ -103,7 +110,9 @@ static struct index_entry entry_make(struct hash128 hash, const struct arena_pla
                             .flags = meta->flags,
                             .stale_while_revalidate_s = meta->stale_while_revalidate_s,
                             .stale_if_error_s = meta->stale_if_error_s,
-                            .total_size_bytes = meta->total_size_bytes};
+                            .total_size_bytes = clamp_size(meta->total_size_bytes),
+                            .purge_generation_low = (uint16_t)meta->purge_generation,
+                            .purge_generation_high = meta->purge_generation >> 16};
     e.sum = entry_sum(&e);
     return e;
 }
@@ -113,6 +122,11 @@ static struct arena_place entry_place(const struct index_entry *e)
     return (struct arena_place){e->slot, e->sequence, (uint64_t)e->offset * OFFSET_UNIT};
 }
 
+static uint32_t entry_purge_generation(const struct index_entry *e)
+{
+    return (uint32_t)e->purge_generation_high << 16 | e->purge_generation_low;
+}
+
 static void entry_meta(const struct index_entry *e, struct store_meta *ret_meta)
 {
     *ret_meta = (struct store_meta){.generated_at_ms = e->generated_at_ms,
@@ -120,6 +134,7 @@ static void entry_meta(const struct index_entry *e, struct store_meta *ret_meta)
                                     .stale_while_revalidate_s = e->stale_while_revalidate_s,
                                     .stale_if_error_s = e->stale_if_error_s,
                                     .total_size_bytes = e->total_size_bytes,
+                                    .purge_generation = entry_purge_generation(e),
                                     .site_id = (uint16_t)e->site_id,
                                     .content_class = (uint8_t)e->content_class,
                                     .flags = (uint8_t)e->flags};
@@ -276,6 +291,30 @@ bool index_remove(struct index *ix, struct hash128 hash, const struct arena_plac
     }
     pthread_mutex_unlock(&shard->mutex);
     return is_there;
+}
+
+bool index_purge_generations(struct index *ix, uint32_t *ret_least, uint32_t *ret_greatest)
+{
+    uint32_t least = UINT32_MAX, greatest = 0;
+    bool has_any = false;
+    for (uint64_t b = 0; b < ix->bucket_count; b++) {
+        struct index_shard *shard = &ix->shards[b % SHARDS];
+        pthread_mutex_lock(&shard->mutex);
+        for (unsigned i = 0; i < BUCKET_ENTRIES; i++) {
+            const struct index_entry *e = &ix->buckets[b].entries[i];
+            uint32_t generation = entry_purge_generation(e);
+            bool is_told = has_any && generation >= least && generation <= greatest;
+            if (e->sequence == 0 || is_told || !entry_is_live(ix, e))
+                continue;
+            least = generation < least ? generation : least;
+            greatest = generation > greatest ? generation : greatest;
+            has_any = true;
+        }
+        pthread_mutex_unlock(&shard->mutex);
+    }
+    *ret_least = least;
+    *ret_greatest = greatest;
+    return has_any;
 }
 
 /* ---- the file ---- */

@@ -55,6 +55,9 @@ bool index_update(struct index *ix, struct hash128 hash, const struct arena_plac
                   const struct store_meta *meta);
 bool index_remove(struct index *ix, struct hash128 hash, const struct arena_place *place);
 
+/* See store_purge_generations. */
+bool index_purge_generations(struct index *ix, uint32_t *ret_least, uint32_t *ret_greatest);
+
 uint64_t index_capacity(const struct index *ix);
 uint64_t index_displaced(const struct index *ix); /* live entries lost to full buckets since the start */
 

@@ -24,7 +24,7 @@ struct record_header {
     uint64_t total_size_bytes;
     uint16_t site_id;
     uint8_t content_class, flags;
-    uint32_t unused;
+    uint32_t purge_generation;
     uint64_t sum; /* hash_sum of all above */
 };
 
@@ -72,7 +72,8 @@ int record_write(const struct record *r)
                               .total_size_bytes = r->meta.total_size_bytes,
                               .site_id = r->meta.site_id,
                               .content_class = r->meta.content_class,
-                              .flags = r->meta.flags};
+                              .flags = r->meta.flags,
+                              .purge_generation = r->meta.purge_generation};
     h.text_sum = text_sum(r->key.text, r->head);
     h.sum = header_sum(&h);
     struct iovec parts[] = {
@@ -144,7 +145,8 @@ bool record_examine(const struct store_region *region, const struct arena_place 
                                               .total_size_bytes = h->total_size_bytes,
                                               .site_id = h->site_id,
                                               .content_class = h->content_class,
-                                              .flags = h->flags}};
+                                              .flags = h->flags,
+                                              .purge_generation = h->purge_generation}};
     return true;
 }
 

@@ -181,14 +181,36 @@ void store_release(struct store_object *o)
         region_unref(region);
 }
 
-bool store_refresh(struct store *s, const struct store_key *key, const struct store_object *o,
-                   const struct store_meta *meta)
+/* Where the record of an object stands that was looked up; false: it was not. */
+static bool place_of(const struct store *s, const struct store_object *o, struct arena_place *ret_place)
 {
     if (!s->index || !o->region || !o->key_text.data)
         return false;
     uint64_t offset_bytes = (uint64_t)(o->key_text.data - o->region->map) - RECORD_HEADER_BYTES;
-    struct arena_place place = arena_place_of(s->arena, o->region, offset_bytes);
-    return index_update(s->index, key->hash, &place, meta);
+    *ret_place = arena_place_of(s->arena, o->region, offset_bytes);
+    return true;
+}
+
+bool store_refresh(struct store *s, const struct store_key *key, const struct store_object *o,
+                   const struct store_meta *meta)
+{
+    struct arena_place place;
+    return place_of(s, o, &place) && index_update(s->index, key->hash, &place, meta);
+}
+
+bool store_drop(struct store *s, const struct store_key *key, const struct store_object *o)
+{
+    struct arena_place place;
+    return place_of(s, o, &place) && index_remove(s->index, key->hash, &place);
+}
+
+bool store_purge_generations(struct store *s, uint32_t *ret_least, uint32_t *ret_greatest)
+{
+    struct arena_stats stats;
+    if (!s->index)
+        return false;
+    arena_stats(s->arena, &stats);
+    return stats.regions_pending == 0 && index_purge_generations(s->index, ret_least, ret_greatest);
 }
 
 bool store_remove(struct store *s, const struct store_key *key)

@@ -28,6 +28,7 @@
 
 #include "base/buf.h"
 #include "base/hash.h"
+#include "store/hint.h"
 
 struct store;
 struct store_writer;
@@ -48,13 +49,14 @@ struct store_key {
 };
 
 /* What may change while the object stays. Times are wall clock, milliseconds since the epoch, kept with 48
- * bits: beyond the year 6429 they become that year. */
+ * bits: beyond the year 6429 they become that year. So are sizes: beyond 256 TiB they become that. */
 struct store_meta {
     int64_t generated_at_ms; /* when the origin made it, as far as is known: now - this is its Age */
     int64_t fresh_until_ms;
     uint32_t stale_while_revalidate_s;
     uint32_t stale_if_error_s;
     uint64_t total_size_bytes; /* of the whole representation, of which this object may be a slice */
+    uint32_t purge_generation; /* the cache layer's: purges up to this one have been applied to it */
     uint16_t site_id;
     uint8_t content_class; /* enum content_class */
     uint8_t flags;         /* the cache layer's; the store keeps them */
@@ -77,6 +79,7 @@ struct store_object {
 struct store_reservation {
     size_t head_size_max;     /* of key text and head together */
     uint64_t body_size_bytes; /* room for the body: exact, or the most it may get */
+    struct store_hint hint;   /* what is known of the object */
     bool transient;
 };
 
@@ -133,6 +136,13 @@ void store_abandon(struct store_writer *w); /* NULL is fine */
 bool store_refresh(struct store *s, const struct store_key *key, const struct store_object *o,
                    const struct store_meta *meta);
 bool store_remove(struct store *s, const struct store_key *key);
+
+/* Removes the object `o` refers to, if it still stands under that key. */
+bool store_drop(struct store *s, const struct store_key *key, const struct store_object *o);
+
+/* The least and the greatest purge_generation of all that can be found. False: nothing can, or not all of it
+ * is known yet (regions are still to be walked). Reads the whole index: never on a loop. */
+bool store_purge_generations(struct store *s, uint32_t *ret_least, uint32_t *ret_greatest);
 
 struct store_stats {
     uint64_t budget_bytes, region_bytes; /* the budget is smaller than configured once the disk was full */

@@ -84,6 +84,7 @@ static inline struct store_meta fixture_meta(unsigned seed)
                                .stale_while_revalidate_s = seed,
                                .stale_if_error_s = seed + 1,
                                .total_size_bytes = (uint64_t)seed << 33,
+                               .purge_generation = seed * 0x10001u,
                                .site_id = (uint16_t)seed,
                                .content_class = (uint8_t)(seed >> 3),
                                .flags = (uint8_t)(seed >> 5)};
@@ -94,7 +95,8 @@ static inline bool fixture_meta_equal(const struct store_meta *a, const struct s
     return a->generated_at_ms == b->generated_at_ms && a->fresh_until_ms == b->fresh_until_ms &&
            a->stale_while_revalidate_s == b->stale_while_revalidate_s &&
            a->stale_if_error_s == b->stale_if_error_s && a->total_size_bytes == b->total_size_bytes &&
-           a->site_id == b->site_id && a->content_class == b->content_class && a->flags == b->flags;
+           a->purge_generation == b->purge_generation && a->site_id == b->site_id &&
+           a->content_class == b->content_class && a->flags == b->flags;
 }
 
 static inline struct slice fixture_head(unsigned seed, char text[32])

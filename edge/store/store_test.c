@@ -141,6 +141,37 @@ static void test_refresh_changes_the_meta_only(void **state)
     assert_int_equal(fixture_stats(f).objects, 1);
 }
 
+static void test_drop_removes_that_very_object(void **state)
+{
+    struct fixture *f = *state;
+    struct store_object before, after;
+    struct store_key key = fixture_key(f, 1);
+    assert_int_equal(fixture_put(f, 1, 1, 1000), 0);
+    assert_true(fixture_get(f, 1, &before));
+    assert_int_equal(fixture_put(f, 1, 2, 500), 0);
+    assert_false(store_drop(f->store, &key, &before)); /* it has been replaced */
+    assert_true(fixture_get(f, 1, &after));
+    assert_true(store_drop(f->store, &key, &after));
+    store_release(&before);
+    store_release(&after);
+    assert_false(fixture_get(f, 1, &after));
+    assert_int_equal(fixture_stats(f).objects, 0);
+}
+
+static void test_purge_generations_of_what_is_there(void **state)
+{
+    struct fixture *f = *state;
+    uint32_t least, greatest;
+    assert_false(store_purge_generations(f->store, &least, &greatest));
+    for (unsigned i = 3; i < 8; i++)
+        assert_int_equal(fixture_put(f, i, i, 1000), 0);
+    struct store_key key = fixture_key(f, 7);
+    assert_true(store_remove(f->store, &key));
+    assert_true(store_purge_generations(f->store, &least, &greatest));
+    assert_int_equal(least, fixture_meta(3).purge_generation);
+    assert_int_equal(greatest, fixture_meta(6).purge_generation);
+}
+
 static void test_removed_is_missed(void **state)
 {
     struct fixture *f = *state;
@@ -885,6 +916,8 @@ int main(void)
         TEST(test_unsealed_is_not_found_but_viewed),
         TEST(test_same_key_is_replaced),
         TEST(test_refresh_changes_the_meta_only),
+        TEST(test_drop_removes_that_very_object),
+        TEST(test_purge_generations_of_what_is_there),
         TEST(test_removed_is_missed),
         TEST(test_colliding_hash_is_a_miss),
         TEST(test_abandon_gives_the_tail_back),
