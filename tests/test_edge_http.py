@@ -180,7 +180,7 @@ def test_head_of_what_is_not_there(edge, origin):
         assert scene.get("/absent.ts", method="HEAD").status == 404
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "TRACE", "PROPFIND"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "TRACE", "PROPFIND", "UNHEARDOF"])
 def test_other_methods_are_refused(edge, origin, method):
     scene = Scene(edge, origin())
     with scene.connect() as viewer:

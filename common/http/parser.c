@@ -24,6 +24,7 @@
 #undef HTTP_DELETE
 #undef HTTP_PATCH
 
+#define METHOD_SIZE_MAX 32
 #define EMPTY_LINES_MAX 2 /* before a request: RFC 9112 section 2.2 asks for one */
 
 _Static_assert(sizeof(llhttp_t) <= sizeof(((struct http_parser *)0)->machine), "room for llhttp_t");
@@ -172,32 +173,38 @@ void http_parser_init(struct http_parser *p, enum http_parser_kind kind, struct 
 
 /* --- What llhttp does not check. --- */
 
-static enum http_method method_number(unsigned method)
+/* Capital letters, digits, "-" and "_": any token would be valid (RFC 9110 section 9.1), but methods are
+ * compared with their case, and "get" is more likely to be taken for GET by someone than to be wanted. */
+static bool is_method_character(char c)
 {
-    switch (method) {
-    case LLHTTP_METHOD_GET: return HTTP_GET;
-    case LLHTTP_METHOD_HEAD: return HTTP_HEAD;
-    case LLHTTP_METHOD_OPTIONS: return HTTP_OPTIONS;
-    case LLHTTP_METHOD_POST: return HTTP_POST;
-    case LLHTTP_METHOD_PUT: return HTTP_PUT;
-    case LLHTTP_METHOD_DELETE: return HTTP_DELETE;
-    case LLHTTP_METHOD_PATCH: return HTTP_PATCH;
-    default: return HTTP_OTHER;
-    }
+    return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
 }
 
-/* What llhttp takes before "HTTP/1.1"; CONNECT is not for us. */
+/* CONNECT is not for us, and PRI begins HTTP/2. */
 bool http_parser_is_method(struct slice text, enum http_method *ret_method)
 {
-    for (unsigned i = LLHTTP_METHOD_DELETE; i <= HTTP_QUERY; i++) {
-        if (i == HTTP_CONNECT || (i > HTTP_UNLINK && i < HTTP_QUERY)) /* SOURCE, PRI and those of RTSP */
-            continue;
-        if (!slice_equal(text, slice_of(llhttp_method_name((llhttp_method_t)i))))
-            continue;
-        *ret_method = method_number(i);
-        return true;
-    }
-    return false;
+    static const struct {
+        struct slice name;
+        enum http_method method;
+    } numbered[] = {
+        {{"GET", 3}, HTTP_GET},     {{"HEAD", 4}, HTTP_HEAD}, {{"OPTIONS", 7}, HTTP_OPTIONS},
+        {{"POST", 4}, HTTP_POST},   {{"PUT", 3}, HTTP_PUT},   {{"DELETE", 6}, HTTP_DELETE},
+        {{"PATCH", 5}, HTTP_PATCH},
+    };
+
+    for (size_t i = 0; i < sizeof(numbered) / sizeof(numbered[0]); i++)
+        if (slice_equal(text, numbered[i].name)) {
+            *ret_method = numbered[i].method;
+            return true;
+        }
+    for (size_t i = 0; i < text.size; i++)
+        if (!is_method_character(text.data[i]))
+            return false;
+    if (text.size == 0 || text.size > METHOD_SIZE_MAX || slice_equal(text, SLICE_LITERAL("CONNECT")) ||
+        slice_equal(text, SLICE_LITERAL("PRI")))
+        return false;
+    *ret_method = HTTP_OTHER;
+    return true;
 }
 
 /* "HTTP/0.9" is what llhttp makes of a line without a version; it also knows RTSP/ and ICE/. */
@@ -230,14 +237,8 @@ bool http_parser_is_target(enum http_method method, struct slice target)
 static enum http_parse check_request_line(struct http_parser *p)
 {
     struct http_head *head = p->head;
-    const char *name = llhttp_method_name(machine_of(p)->method);
-    size_t name_size = strlen(name);
 
-    head->method = method_number(machine_of(p)->method);
-    head->method_text = slice_make(p->start, name_size);
-    if (machine_of(p)->method == HTTP_CONNECT)
-        return HTTP_PARSE_BAD;
-    if (head->target.data != p->start + name_size + 1)
+    if (head->target.data != p->start + head->method_text.size + 1)
         return HTTP_PARSE_BAD;
     if (p->version.data && head->target.data + head->target.size + sizeof(" HTTP/") - 1 != p->version.data)
         return HTTP_PARSE_BAD;
@@ -363,16 +364,44 @@ static enum http_parse skip_empty_lines(struct http_parser *p, const char *data,
     return HTTP_PARSE_DONE;
 }
 
+/* Reads the method of a request, and gives llhttp, which knows only some, one that it knows in its place. */
+static enum http_parse read_method(struct http_parser *p, const char *data, size_t size)
+{
+    struct http_head *head = p->head;
+    size_t left = size - (size_t)(p->start - data), end = 0;
+
+    while (end < left && end <= METHOD_SIZE_MAX && is_method_character(p->start[end]))
+        end++;
+    if (end == left && end <= METHOD_SIZE_MAX)
+        return HTTP_PARSE_MORE;
+    head->method_text = slice_make(p->start, end);
+    if (slice_equal(head->method_text, SLICE_LITERAL("PRI")))
+        return HTTP_PARSE_DONE; /* llhttp knows what to say */
+    if (p->start[end] != ' ' || !http_parser_is_method(head->method_text, &head->method))
+        return HTTP_PARSE_BAD;
+    if (head->method == HTTP_OTHER) {
+        llhttp_execute(machine_of(p), "PATCH", sizeof("PATCH") - 1);
+        p->used += end;
+    }
+    return HTTP_PARSE_DONE;
+}
+
+static enum http_parse begin_head(struct http_parser *p, const char *data, size_t size)
+{
+    enum http_parse begun = p->start ? HTTP_PARSE_DONE : skip_empty_lines(p, data, size);
+
+    if (begun == HTTP_PARSE_DONE && p->kind == HTTP_PARSER_REQUEST && !p->head->method_text.data)
+        begun = read_method(p, data, size);
+    return begun;
+}
+
 enum http_parse http_parser_head(struct http_parser *p, const char *data, size_t size, size_t *ret_head_size)
 {
     llhttp_errno_t result;
+    enum http_parse begun = begin_head(p, data, size);
 
-    if (!p->start) {
-        enum http_parse skipped = skip_empty_lines(p, data, size);
-
-        if (skipped != HTTP_PARSE_DONE)
-            return skipped;
-    }
+    if (begun != HTTP_PARSE_DONE)
+        return begun;
     REQUIRE(p->start >= data && p->used <= size);
     result = llhttp_execute(machine_of(p), data + p->used, size - p->used);
     if (result == HPE_OK) {

@@ -155,6 +155,8 @@ static void test_requests(void **state)
                  "OPTIONS(3) * 0 v11 alive=0 chunked=0 length=-1\nHost=x|\nConnection=foo , Close|\n", "");
     good_request("GET http://a:80/b HTTP/1.1\r\nHost: a:80\r\n\r\n",
                  "GET(1) http://a:80/b 0 v11 alive=1 chunked=0 length=-1\nHost=a:80|\n", "");
+    good_request("X-Y_9 / HTTP/1.1\r\nHost: x\r\n\r\n",
+                 "X-Y_9(0) / 0 v11 alive=1 chunked=0 length=-1\nHost=x|\n", "");
     good_request("PURGE / HTTP/1.1\r\nHost: x\r\nV: \x80\xff\r\n\r\n",
                  "PURGE(0) / 0 v11 alive=1 chunked=0 length=-1\nHost=x|\nV=\x80\xff|\n", "");
 }
@@ -206,7 +208,7 @@ static void test_request_lines_refused(void **state)
         "GET  / HTTP/1.1",     "GET /  HTTP/1.1",       "GET / HTTP/1.1 ",    " GET / HTTP/1.1",
         "GET\t/ HTTP/1.1",     "GET /\tHTTP/1.1",       "GET x HTTP/1.1",     "GET * HTTP/1.1",
         "OPTIONS *x HTTP/1.1", "CONNECT x:80 HTTP/1.1", "CONNECT / HTTP/1.1", "get / HTTP/1.1",
-        "FOO / HTTP/1.1",      "GET / http/1.1",        "OPTIONS / RTSP/1.0", "SOURCE / ICE/1.0",
+        "F(O / HTTP/1.1",      "GET / http/1.1",        "OPTIONS / RTSP/1.0", "SOURCE / ICE/1.0",
         "GET /\x80 HTTP/1.1",  "GET /\x7f HTTP/1.1",    "GET /\x01 HTTP/1.1", "GET /#a HTTP/1.1",
         "GET / HTTP/1.1\r",    "\nGET / HTTP/1.1",      "\r\rGET / HTTP/1.1", "\r\n\r\n\r\nGET / HTTP/1.1",
         "GET / HTTP/1.1x",     "GET HTTP/1.1",          "GET / HTTPS/1.1",    "GET a:b HTTP/1.1",
@@ -219,6 +221,8 @@ static void test_request_lines_refused(void **state)
         bad_request(text, HTTP_PARSE_BAD);
     }
     bad_request("GET / HTTP/1.1\nHost: x\r\n\r\n", HTTP_PARSE_BAD);
+    snprintf(text, sizeof(text), "%033d / HTTP/1.1\r\nHost: x\r\n\r\n", 0); /* a method without an end */
+    bad_request(text, HTTP_PARSE_BAD);
 }
 
 static void test_other_versions_are_named(void **state)
