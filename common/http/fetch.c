@@ -57,7 +57,7 @@ static void on_serve(struct later *later)
         struct fetch_connection *idle = fetch_connection_first_idle(o);
         struct fetch *f = LIST_FIRST(&o->waiting, struct fetch, wait_node);
 
-        if (!idle && o->connection_count >= options->connections_max)
+        if (!idle && o->connection_count >= o->connections_max)
             break;
         leave_line(f);
         if (idle)
@@ -78,7 +78,8 @@ static void on_serve(struct later *later)
 static struct fetch_origin *origin_new(struct fetch_pool *p, const struct fetch_target *target)
 {
     size_t host_size = strlen(target->host) + 1;
-    struct fetch_origin *o = calloc(1, sizeof(*o) + host_size);
+    size_t name_size = target->server_name ? strlen(target->server_name) + 1 : 0;
+    struct fetch_origin *o = calloc(1, sizeof(*o) + host_size + name_size);
 
     if (!o)
         return NULL;
@@ -86,6 +87,9 @@ static struct fetch_origin *origin_new(struct fetch_pool *p, const struct fetch_
     o->tls = target->tls;
     o->port = target->port;
     memcpy(o->host, target->host, host_size);
+    o->server_name = o->host;
+    if (target->server_name)
+        o->server_name = memcpy(o->host + host_size, target->server_name, name_size);
     list_init(&o->idle);
     list_init(&o->waiting);
     later_init(&o->serve, on_serve);
@@ -95,10 +99,12 @@ static struct fetch_origin *origin_new(struct fetch_pool *p, const struct fetch_
 
 static struct fetch_origin *origin_get(struct fetch_pool *p, const struct fetch_target *target)
 {
+    const char *server_name = target->server_name ? target->server_name : target->host;
     struct fetch_origin *o;
 
     LIST_FOR_EACH (o, &p->origins, node)
-        if (o->port == target->port && o->tls == target->tls && strcmp(o->host, target->host) == 0)
+        if (o->port == target->port && o->tls == target->tls && strcmp(o->host, target->host) == 0 &&
+            strcmp(o->server_name, server_name) == 0)
             return o;
     return origin_new(p, target);
 }
@@ -121,8 +127,10 @@ int fetch_start(struct fetch_pool *p, const struct fetch_target *target,
     struct fetch_origin *o = origin_get(p, target);
     struct fetch *f = o ? malloc(sizeof(*f) + head.size) : NULL;
 
-    if (o) /* also when it is of no use after all */
+    if (o) { /* also when it is of no use after all */
+        o->connections_max = target->connections_max ? target->connections_max : p->options.connections_max;
         later_start(p->loop, &o->serve);
+    }
     if (!f)
         return -ENOMEM;
     *f = (struct fetch){.origin = o,
@@ -133,7 +141,7 @@ int fetch_start(struct fetch_pool *p, const struct fetch_target *target,
                         .head_size = head.size};
     memcpy(f->head, head.data, head.size);
     timer_init(&f->wait_deadline, on_waited_too_long);
-    timer_start(p->loop, &f->wait_deadline, timeouts->connect_ms);
+    timer_start(p->loop, &f->wait_deadline, timeouts->queue_ms);
     list_push_back(&p->fetches, &f->node);
     list_push_back(&o->waiting, &f->wait_node);
     o->waiting_count++;

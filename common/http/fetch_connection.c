@@ -432,7 +432,7 @@ static void try_next_address(struct fetch_connection *c, int failure)
     while (c->address_index < c->address_count && now_ms < c->connect_due_ms) {
         size_t left = c->address_count - c->address_index;
 
-        failure = stream_connect(loop_of(c), &c->addresses[c->address_index++], o->tls, o->host,
+        failure = stream_connect(loop_of(c), &c->addresses[c->address_index++], o->tls, o->server_name,
                                  &stream_events, c, &c->stream);
         if (failure == 0) {
             timer_start(loop_of(c), &c->deadline, (c->connect_due_ms - now_ms) / left);
@@ -440,6 +440,19 @@ static void try_next_address(struct fetch_connection *c, int failure)
         }
     }
     fail(c, connect_result(failure));
+}
+
+/* So that only the first connection pays for addresses that do not answer. */
+static void put_good_address_first(struct fetch_connection *c)
+{
+    const struct fetch_origin *o = c->origin;
+
+    for (size_t i = 1; o->has_good && i < c->address_count; i++)
+        if (addr_equal_ip(&c->addresses[i], &o->good)) {
+            memmove(&c->addresses[1], &c->addresses[0], i * sizeof(c->addresses[0]));
+            c->addresses[0] = o->good;
+            return;
+        }
 }
 
 static void on_resolved(struct resolve *resolve, int status, const struct addr *addresses, size_t count)
@@ -451,6 +464,7 @@ static void on_resolved(struct resolve *resolve, int status, const struct addr *
     } else {
         c->address_count = size_min(count, RESOLVE_ADDRESSES_MAX);
         memcpy(c->addresses, addresses, c->address_count * sizeof(*addresses));
+        put_good_address_first(c);
         c->state = CONNECTION_CONNECTING;
         try_next_address(c, -ETIMEDOUT);
     }
@@ -464,6 +478,8 @@ static void on_open(void *user, int status)
         try_next_address(c, status);
     } else {
         counter_add(&stats_of(c)->connections_opened, 1);
+        c->origin->good = c->addresses[c->address_index - 1];
+        c->origin->has_good = true;
         begin_request(c);
     }
 }

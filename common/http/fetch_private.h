@@ -31,6 +31,10 @@ struct fetch_origin {
     struct later serve; /* hands connections to those who wait */
     struct tls_client *tls;
     uint16_t port;
+    size_t connections_max; /* as the last who asked for it said */
+    struct addr good;       /* the address that was connected to last: the first to try */
+    bool has_good;
+    const char *server_name; /* the host, or behind it in the same memory */
     char host[];
 };
 

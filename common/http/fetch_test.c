@@ -353,7 +353,7 @@ static void on_turn(struct later *later)
         later_start(p->stage->loop, &p->turn);
 }
 
-static const struct fetch_timeouts patient = {20000, 20000, 20000};
+static const struct fetch_timeouts patient = {20000, 20000, 20000, 20000};
 
 static void probe_init(struct probe *p, struct stage *stage)
 {
@@ -368,7 +368,7 @@ static void probe_start(struct probe *p, const char *host, uint16_t port, const 
                         const struct fetch_timeouts *timeouts)
 {
     static const struct fetch_events events = {.on_head = on_head, .on_body = on_body, .on_done = on_done};
-    struct fetch_target target = {host, port, p->stage->tls_client};
+    struct fetch_target target = {.host = host, .port = port, .tls = p->stage->tls_client};
     bool is_head = strncmp(path, "HEAD ", 5) == 0;
     char head[200];
     int size = snprintf(head, sizeof(head), "%s%s HTTP/1.1\r\nHost: %s\r\n\r\n",
@@ -722,7 +722,7 @@ static void test_deadlines(void **state)
 
     (void)state;
     for (size_t i = 0; i < ARRAY_COUNT(hangs); i++) {
-        struct fetch_timeouts timeouts = {20000, hangs[i].status ? 20000 : 50, 50};
+        struct fetch_timeouts timeouts = {20000, hangs[i].status ? 20000 : 50, 50, 20000};
         struct act acts[] = {{ACCEPT, NULL}, {READ, NULL}, {SAY, hangs[i].says}, {HOLD, NULL}, {END, NULL}};
         struct origin origin;
         struct probe p;
@@ -743,7 +743,7 @@ static void test_no_deadline_runs_while_paused(void **state)
         {ACCEPT, NULL}, {READ, NULL},   {SAY, HEAD_200 "Content-Length: 5\r\n\r\n"},
         {AWAIT, NULL},  {SAY, "hello"}, {HOLD, NULL},
         {END, NULL}};
-    struct fetch_timeouts timeouts = {20000, 20000, 50};
+    struct fetch_timeouts timeouts = {20000, 20000, 50, 20000};
     struct stage *stage = stage_open(4, 4);
     struct origin origin;
     struct probe p;
@@ -818,7 +818,7 @@ static void test_no_second_retry(void **state)
 static void test_refused_and_unresolved(void **state)
 {
     struct stage *stage = stage_open(4, 4);
-    struct fetch_timeouts timeouts = {5000, 1000, 1000};
+    struct fetch_timeouts timeouts = {5000, 1000, 1000, 5000};
     struct probe p;
     uint16_t port;
 
@@ -842,7 +842,7 @@ static void test_refused_and_unresolved(void **state)
 static void test_connect_timeout(void **state)
 {
     struct stage *stage = stage_open(1, 4);
-    struct fetch_timeouts timeouts = {100, 20000, 20000};
+    struct fetch_timeouts timeouts = {100, 20000, 20000, 100};
     struct sockaddr_storage sa;
     struct addr address = {0};
     struct probe first, second;

@@ -273,6 +273,19 @@ int tls_client_new(const char *ca_path, bool verify, struct buf *error, struct t
     return 0;
 }
 
+int tls_client_show(struct tls_client *t, const char *certificate_path, const char *key_path,
+                    struct buf *error)
+{
+    ERR_clear_error();
+    if (SSL_CTX_use_certificate_chain_file(t->context, certificate_path) == 1 &&
+        SSL_CTX_use_PrivateKey_file(t->context, key_path, SSL_FILETYPE_PEM) == 1)
+        return 0;
+    buf_printf(error, "cannot use the certificate %s with the key %s: %s", certificate_path, key_path,
+               ERR_reason_error_string(ERR_peek_error()));
+    ERR_clear_error();
+    return -EINVAL;
+}
+
 void tls_client_free(struct tls_client *t)
 {
     if (!t)

@@ -611,10 +611,12 @@ void origin_fill(struct origin *o, const struct origin_request *request)
     struct fill *f =
         ask_write(o->options.config->edge, request, &o->request_head) ? fill_new(o, request) : NULL;
     if (f) {
-        struct fetch_target to = {site->origins[0].url.host, site->origins[0].url.port,
-                                  site->origins[0].url.tls ? o->options.tls : NULL};
+        struct fetch_target to = {.host = site->origins[0].url.host,
+                                  .port = site->origins[0].url.port,
+                                  .tls = site->origins[0].url.tls ? o->options.tls : NULL};
         struct fetch_timeouts timeouts = {site->origin_timeouts.connect_ms,
-                                          site->origin_timeouts.first_byte_ms, site->origin_timeouts.idle_ms};
+                                          site->origin_timeouts.first_byte_ms, site->origin_timeouts.idle_ms,
+                                          site->origin_timeouts.queue_ms};
         flight_set_filler(request->flight, &(struct flight_filler){on_orphaned, on_room, f});
         if (fetch_start(o->pool, &to, &timeouts, buf_slice(&o->request_head), request->is_head, &events, f,
                         &f->fetch) == 0)

@@ -56,13 +56,16 @@ struct fetch_pool_options {
 struct fetch_target { /* where to; equal targets share connections */
     const char *host; /* name or IP literal, without brackets */
     uint16_t port;
-    struct tls_client *tls; /* NULL: plain; outlives the pool */
+    struct tls_client *tls;  /* NULL: plain; outlives the pool */
+    const char *server_name; /* for TLS: NULL is the host */
+    size_t connections_max;  /* 0: the pool's */
 };
 
 struct fetch_timeouts {
-    uint64_t connect_ms; /* in line for a connection (FETCH_OVERLOADED); then again to resolve and connect */
+    uint64_t connect_ms;    /* to resolve and connect, all addresses together */
     uint64_t first_byte_ms; /* from the connection to the whole final head */
     uint64_t idle_ms;       /* without a byte of the body */
+    uint64_t queue_ms;      /* in line for a connection (FETCH_OVERLOADED) */
 };
 
 struct fetch_events {

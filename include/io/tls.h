@@ -29,6 +29,9 @@ void tls_server_unref(struct tls_server *t); /* NULL is fine */
 
 /* ca_path NULL: the system's authorities. verify false is for tests and says so in the log. */
 int tls_client_new(const char *ca_path, bool verify, struct buf *error, struct tls_client **ret_client);
+/* What it shows to servers that ask for a certificate. Before its first connection. */
+int tls_client_show(struct tls_client *t, const char *certificate_path, const char *key_path,
+                    struct buf *error);
 void tls_client_free(struct tls_client *t);
 
 #endif
