@@ -145,6 +145,9 @@ struct config_query_rules {
     bool sort; /* by name; those of one name stay in their order */
 };
 
+/* Fields of responses that name tags, by which they can be purged. */
+enum config_tag_header { TAG_SURROGATE_KEY, TAG_CACHE_TAG, TAG_CACHE_GROUPS };
+
 struct config_site {
     const char *name;
     /* Lower case, without port; IPv6 in its shortest form, without brackets; "*.example.com" stands for any
@@ -171,6 +174,8 @@ struct config_site {
     size_t pass_method_count;
     enum config_request_directives request_directives;
     bool store_set_cookie;
+    enum config_tag_header *tag_headers; /* those that viewers get */
+    size_t tag_header_count;
     struct slice *cors_origins; /* "*", or lower-case "scheme://host[:port]" */
     size_t cors_origin_count;
     struct config_freshness freshness;
@@ -187,6 +192,7 @@ struct config_limits {
     uint64_t request_head_max_bytes, uri_max_bytes;
     uint64_t request_body_max_bytes;
     uint64_t transient_bytes_max;
+    uint64_t purge_rules_max;
 };
 
 struct config {
@@ -197,6 +203,8 @@ struct config {
     size_t listener_count;
     struct addr admin;
     bool has_admin;
+    const char *admin_token_file; /* NULL: only who is on this machine may change something */
+    const char *state;            /* a folder; NULL: the arena's */
     struct config_arena arena;
     struct config_access_log access_log;
     struct addr_prefix *trusted_proxies;

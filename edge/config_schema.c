@@ -213,6 +213,12 @@ static const char *const request_directives_words[] = {
     [REQUEST_DIRECTIVES_ALL] = "all",
     NULL,
 };
+static const char *const tag_header_words[] = {
+    [TAG_SURROGATE_KEY] = "Surrogate-Key",
+    [TAG_CACHE_TAG] = "Cache-Tag",
+    [TAG_CACHE_GROUPS] = "Cache-Groups",
+    NULL,
+};
 static const struct config_field site_fields[] = {
     {"name", .type = &config_type_name, .required = true, AT(name)},
     {"hosts", .type = &config_type_host, .required = true, LIST(hosts, host_count), .count_min = 1,
@@ -234,6 +240,8 @@ static const struct config_field site_fields[] = {
     {"request_directives", .type = &config_type_word, AT(request_directives), .preset = "other",
      .words = request_directives_words},
     {"store_set_cookie", .type = &config_type_bool, AT(store_set_cookie), .preset = "false"},
+    {"tag_headers", .type = &config_type_word, LIST(tag_headers, tag_header_count), .preset = "Cache-Groups",
+     .count_max = 3, .words = tag_header_words},
     {"cors_origins", .type = &config_type_cors_origin, LIST(cors_origins, cors_origin_count), .preset = "*",
      .count_max = 256},
     {"freshness", .table = &freshness_table, AT(freshness)},
@@ -256,6 +264,7 @@ static const struct config_field limits_fields[] = {
     NUMBER("uri_max", size, uri_max_bytes, "8KiB", "256", "64KiB"),
     NUMBER("request_body_max", size, request_body_max_bytes, "1MiB", "1", "64MiB"),
     NUMBER("transient_bytes_max", size, transient_bytes_max, "256MiB", "1MiB", "1TiB"),
+    NUMBER("purge_rules_max", integer, purge_rules_max, "65536", "16", "1048576"),
 };
 TABLE(limits, config_check_limits);
 #undef ITEM
@@ -268,6 +277,8 @@ static const struct config_field config_fields[] = {
      .count_max = 64},
     {"admin", .type = &config_type_socket_address, AT(admin),
      .given_offset = offsetof(struct ITEM, has_admin)},
+    {"admin_token_file", .type = &config_type_path, AT(admin_token_file)},
+    {"state", .type = &config_type_path, AT(state)},
     {"arena", .table = &arena_table, AT(arena)},
     {"access_log", .table = &access_log_table, AT(access_log)},
     {"trusted_proxies", .type = &config_type_prefix, LIST(trusted_proxies, trusted_proxy_count),

@@ -86,6 +86,8 @@ static void test_defaults(void **state)
     assert_int_equal(c->limits.request_head_max_bytes, 16 << 10);
     assert_int_equal(c->limits.uri_max_bytes, 8 << 10);
     assert_int_equal(c->limits.transient_bytes_max, 256 << 20);
+    assert_int_equal(c->limits.purge_rules_max, 65536);
+    assert_null(c->admin_token_file);
     assert_int_equal(c->site_count, 1);
     assert_int_equal(site->host_count, 1);
     assert_slice(site->hosts[0], "video.example.com");
@@ -112,6 +114,8 @@ static void test_defaults(void **state)
     assert_int_equal(site->freshness.stale_while_revalidate_ms, 0);
     assert_int_equal(site->query_keep_count + site->forward_header_count + site->pass_method_count, 0);
     assert_false(site->query_sort || site->store_set_cookie);
+    assert_int_equal(site->tag_header_count, 1);
+    assert_int_equal(site->tag_headers[0], TAG_CACHE_GROUPS);
     assert_int_equal(site->request_directives, REQUEST_DIRECTIVES_OTHER);
     assert_int_equal(c->limits.request_body_max_bytes, 1 << 20);
     assert_int_equal(site->origin_timeouts.connect_ms, 3000);
@@ -363,7 +367,7 @@ static const struct mistake {
     {HEAD SITE "    orgin_host: x\n",
      "7:5: sites[0].orgin_host: there is no such field, did you mean \"origin_host\"?"},
     {HEAD SITE "colour: red\n",
-     "7:1: colour: there is no such field, expected one of edge, workers, listen, admin, arena, "},
+     "7:1: colour: there is no such field, expected one of edge, workers, listen, admin, admin_token_file, "},
     {HEAD SITE "\"a\\nb\": red\n", "7:2: a...: there is no such field, expected one of edge"},
     {HEAD SITE "workers: 1\nworkers: 1\n", "8:1: workers: is given twice, first in line 7"},
     {HEAD SITE "    name: demo\n", "7:5: sites[0].name: is given twice, first in line 4"},

@@ -40,23 +40,107 @@ static void append_line(struct buf *out, const char *name, struct slice value)
     append_field(out, slice_of(name), value);
 }
 
-bool reply_store_head(const struct http_head *head, unsigned status, int64_t now_ms, struct buf *out)
+/* ---- tags ---- */
+
+static bool is_tag(struct slice name, enum config_tag_header *ret_header)
+{
+    static const char *const names[] = {
+        [TAG_SURROGATE_KEY] = "surrogate-key",
+        [TAG_CACHE_TAG] = "cache-tag",
+        [TAG_CACHE_GROUPS] = "cache-groups",
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++)
+        if (slice_equal_nocase(name, slice_of(names[i]))) {
+            *ret_header = (enum config_tag_header)i;
+            return true;
+        }
+    return false;
+}
+
+static bool is_hidden(struct slice name, const struct config_site *site)
+{
+    enum config_tag_header header;
+    if (!is_tag(name, &header))
+        return false;
+    for (size_t i = 0; i < site->tag_header_count; i++)
+        if (site->tag_headers[i] == header)
+            return false;
+    return true;
+}
+
+/* Ends a head whose lines from `start` on are hidden: their size, and a byte that ends no line. */
+static void end_hidden(struct buf *out, size_t start)
+{
+    uint32_t size = (uint32_t)(out->size - start);
+    if (size == 0 || out->failed)
+        return;
+    buf_append(out, &size, sizeof(size));
+    buf_append_char(out, '\0');
+}
+
+static struct slice cut_hidden(struct slice *fields)
+{
+    uint32_t size;
+    if (fields->size < sizeof(size) + 1 || fields->data[fields->size - 1] != '\0')
+        return SLICE_EMPTY;
+    fields->size -= sizeof(size) + 1;
+    memcpy(&size, fields->data + fields->size, sizeof(size));
+    if (!CHECK(size <= fields->size))
+        return SLICE_EMPTY;
+    fields->size -= size;
+    return slice_make(fields->data + fields->size, size);
+}
+
+void reply_store_tags(struct slice stored, struct buf *out)
+{
+    struct reply_stored from;
+    struct http_field f;
+    enum config_tag_header header;
+    if (!reply_parse_stored(stored, &from))
+        return;
+    buf_append_slice(out, slice_make(stored.data, 5));
+    size_t start = out->size;
+    for (int i = 0; i < 2; i++) {
+        struct slice rest = i == 0 ? from.fields : from.hidden;
+        while (reply_stored_next(&rest, &f))
+            if (is_tag(f.name, &header))
+                append_field(out, f.name, f.value);
+    }
+    if (out->size == start)
+        buf_clear(out);
+    else
+        end_hidden(out, start);
+}
+
+/* ---- the stored form ---- */
+
+static void append_fields_of(const struct http_head *head, const struct config_site *site, bool hidden,
+                             struct buf *out)
+{
+    for (size_t i = 0; i < head->field_count; i++) {
+        const struct http_field *f = &head->fields[i];
+        if (!is_replaced(f->name, head->status) && !http_head_is_hop_by_hop(head, f->name) &&
+            is_hidden(f->name, site) == hidden)
+            append_field(out, f->name, f->value);
+    }
+}
+
+bool reply_store_head(const struct http_head *head, unsigned status, const struct config_site *site,
+                      int64_t now_ms, struct buf *out)
 {
     bool has_date = http_head_count(head, "date") > 0;
     REQUIRE(status >= 100 && status <= 999);
     buf_append_u64(out, status);
     buf_append(out, "\r\n", 2);
-    for (size_t i = 0; i < head->field_count; i++) {
-        const struct http_field *f = &head->fields[i];
-        if (is_replaced(f->name, head->status) || http_head_is_hop_by_hop(head, f->name))
-            continue;
-        append_field(out, f->name, f->value);
-    }
+    append_fields_of(head, site, false, out);
     if (!has_date) {
         char date[HTTP_DATE_SIZE];
         http_date_format(now_ms / 1000, date);
         append_line(out, "Date", slice_of(date));
     }
+    size_t start = out->size;
+    append_fields_of(head, site, true, out);
+    end_hidden(out, start);
     return !out->failed && out->size <= REPLY_HEAD_MAX;
 }
 
@@ -65,7 +149,8 @@ bool reply_parse_stored(struct slice stored, struct reply_stored *ret_stored)
     uint64_t status;
     if (stored.size < 5 || !slice_to_u64(slice_make(stored.data, 3), &status))
         return false;
-    *ret_stored = (struct reply_stored){(unsigned)status, slice_skip(stored, 5)};
+    struct slice fields = slice_skip(stored, 5), hidden = cut_hidden(&fields);
+    *ret_stored = (struct reply_stored){(unsigned)status, fields, hidden};
     return true;
 }
 
@@ -118,12 +203,18 @@ static bool names(const struct http_head *head, struct slice name)
     return false;
 }
 
+/* Takes the first line off what is shown, then off what is hidden. */
+static bool next_of_both(struct reply_stored *rest, struct http_field *ret_field)
+{
+    return reply_stored_next(&rest->fields, ret_field) || reply_stored_next(&rest->hidden, ret_field);
+}
+
 /* Whether the stored lines of that name are those of the 304, in number and order. */
-static bool are_same(struct slice fields, const struct http_head *not_modified, struct slice name)
+static bool are_same(struct reply_stored rest, const struct http_head *not_modified, struct slice name)
 {
     struct http_field f;
     size_t i = 0;
-    while (reply_stored_next(&fields, &f)) {
+    while (next_of_both(&rest, &f)) {
         if (!slice_equal_nocase(f.name, name))
             continue;
         while (i < not_modified->field_count && !slice_equal_nocase(not_modified->fields[i].name, name))
@@ -137,28 +228,43 @@ static bool are_same(struct slice fields, const struct http_head *not_modified, 
     return true;
 }
 
-bool reply_update_head(struct slice stored, const struct http_head *not_modified, bool with_cookies,
-                       int64_t now_ms, struct buf *out, bool *ret_is_changed)
+/* Those lines of both that are hidden, or that are not. */
+static void append_updated(struct reply_stored rest, const struct http_head *not_modified,
+                           const struct config_site *site, bool hidden, struct buf *out)
 {
-    struct slice rest = slice_skip(stored, 5), fields = rest; /* behind the status */
     struct http_field f;
-    bool is_changed = false;
-    char date[HTTP_DATE_SIZE];
-    buf_append_slice(out, slice_make(stored.data, 5));
-    while (reply_stored_next(&rest, &f))
-        if (!is_date(f.name) &&
-            !(names(not_modified, f.name) && is_updated(not_modified, f.name, with_cookies)))
+    while (next_of_both(&rest, &f))
+        if (is_hidden(f.name, site) == hidden && !is_date(f.name) &&
+            !(names(not_modified, f.name) && is_updated(not_modified, f.name, site->store_set_cookie)))
             append_field(out, f.name, f.value);
     for (size_t i = 0; i < not_modified->field_count; i++) {
         f = not_modified->fields[i];
-        if (!is_updated(not_modified, f.name, with_cookies))
-            continue;
-        append_field(out, f.name, f.value);
-        is_changed = is_changed || (!is_date(f.name) && !are_same(fields, not_modified, f.name));
+        if (is_hidden(f.name, site) == hidden && is_updated(not_modified, f.name, site->store_set_cookie))
+            append_field(out, f.name, f.value);
     }
+}
+
+bool reply_update_head(struct slice stored, const struct http_head *not_modified,
+                       const struct config_site *site, int64_t now_ms, struct buf *out, bool *ret_is_changed)
+{
+    struct reply_stored old;
+    bool is_changed = false;
+    char date[HTTP_DATE_SIZE];
+    if (!CHECK(reply_parse_stored(stored, &old)))
+        return false;
+    buf_append_slice(out, slice_make(stored.data, 5));
+    append_updated(old, not_modified, site, false, out);
     http_date_format(now_ms / 1000, date);
     if (!names(not_modified, SLICE_LITERAL("date")))
         append_line(out, "Date", slice_of(date));
+    size_t start = out->size;
+    append_updated(old, not_modified, site, true, out);
+    end_hidden(out, start);
+    for (size_t i = 0; i < not_modified->field_count; i++) {
+        struct slice name = not_modified->fields[i].name;
+        is_changed = is_changed || (is_updated(not_modified, name, site->store_set_cookie) &&
+                                    !is_date(name) && !are_same(old, not_modified, name));
+    }
     *ret_is_changed = is_changed;
     return !out->failed && out->size <= REPLY_HEAD_MAX;
 }

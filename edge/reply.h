@@ -2,30 +2,37 @@
 /*
  * Response heads: how one is kept in the store, and what a viewer gets. A stored head is "200\r\n" and then
  * complete field lines, without those that belong to a connection, to framing, or to the edge itself (Age,
- * CORS). So a hit copies it whole and adds a few lines. Pure.
+ * CORS). So a hit copies it whole and adds a few lines. Fields that are kept but not shown (tags) stand
+ * behind all others, so that leaving them out costs nothing. Pure.
  */
 #ifndef REPLY_H
 #define REPLY_H
 
 #include "base/buf.h"
+#include "config.h"
 #include "http/head.h"
 #include "ledger.h"
 
 #define REPLY_HEAD_MAX ((size_t)32 * 1024)
 
 /* The stored form of an origin's response. A missing Date is added (RFC 9110 section 6.6.1). `status` is what
- * is stored (a 206 that stands for a whole is 200). False: too large. */
-bool reply_store_head(const struct http_head *head, unsigned status, int64_t now_ms, struct buf *out);
+ * is stored (a 206 that stands for a whole is 200). The site says which tags are shown. False: too large. */
+bool reply_store_head(const struct http_head *head, unsigned status, const struct config_site *site,
+                      int64_t now_ms, struct buf *out);
 
 /* What a 304 makes of a stored head: its fields stand in place of those of the same name (RFC 9111 section
  * 3.2), Set-Cookie where the site has it stored. *ret_is_changed: more than Date is another now. False: too
  * large. */
-bool reply_update_head(struct slice stored, const struct http_head *not_modified, bool with_cookies,
-                       int64_t now_ms, struct buf *out, bool *ret_is_changed);
+bool reply_update_head(struct slice stored, const struct http_head *not_modified,
+                       const struct config_site *site, int64_t now_ms, struct buf *out, bool *ret_is_changed);
+
+/* Of a stored head no more than its tags: for a slice, whose head says the rest. Nothing without tags. */
+void reply_store_tags(struct slice stored, struct buf *out);
 
 struct reply_stored {
     unsigned status;
     struct slice fields; /* complete lines */
+    struct slice hidden; /* the same, for the edge alone */
 };
 bool reply_parse_stored(struct slice stored, struct reply_stored *ret_stored);
 

@@ -289,7 +289,7 @@ static void on_not_modified(struct fill *f, const struct http_head *head)
         return;
     }
     buf_clear(updated);
-    if (!reply_update_head(stale->head, head, f->asked.may_store_set_cookie, now_ms, updated, &is_changed)) {
+    if (!reply_update_head(stale->head, head, f->site->config, now_ms, updated, &is_changed)) {
         fill_cancel(f, fetch_result_name(FETCH_HEAD_TOO_LARGE), 502);
         return;
     }
@@ -375,7 +375,7 @@ static void on_head(struct fetch *fetch, const struct http_head *head)
     f->policy = j.policy;
     f->is_kept = j.is_kept;
     buf_clear(&o->stored_head);
-    if (!reply_store_head(head, j.stored_status, now_ms, &o->stored_head)) {
+    if (!reply_store_head(head, j.stored_status, f->site->config, now_ms, &o->stored_head)) {
         fill_cancel(f, fetch_result_name(FETCH_HEAD_TOO_LARGE), 502);
         return;
     }
