@@ -143,18 +143,84 @@ struct arena_place arena_place_of(struct arena *a, struct store_region *region, 
     return (struct arena_place){r->slot, r->file_sequence, offset_bytes};
 }
 
-void arena_count_object(struct arena *a, const struct arena_place *place, int change)
+uint64_t arena_next_order(struct arena *a)
 {
-    if (!arena_has(a, place))
-        return;
-    /* The region may go just now, and the count be another's: never below zero for it. After a power loss the
-     * count is what was last written back, an estimate. */
-    _Atomic uint32_t *objects = &region_at(a, place)->entry->objects;
-    uint32_t count = atomic_load_explicit(objects, memory_order_relaxed);
-    while (!(change < 0 && count == 0) &&
-           !atomic_compare_exchange_weak_explicit(objects, &count, count + (uint32_t)change,
-                                                  memory_order_relaxed, memory_order_relaxed))
-        ;
+    return atomic_fetch_add_explicit(&a->next_order, 1, memory_order_relaxed);
+}
+
+/* ---- counting ---- */
+
+/* The region at this place, if what stands there can still be found. */
+static struct arena_region *live_region_at(struct arena *a, const struct arena_place *place) /* under mutex */
+{
+    return arena_has(a, place) ? region_at(a, place) : NULL;
+}
+
+/* Never below zero: after a power loss what was counted is what was last written back, an estimate. */
+static void count_bytes(struct arena *a, struct arena_region *r, unsigned site, uint64_t bytes, int change)
+{
+    uint32_t *units = &r->site_units[site <= a->sites ? site : 0];
+    uint32_t size = (uint32_t)(bytes / EXTENT_ALIGN), counted = size;
+    if (change < 0 && *units < size)
+        counted = *units;
+    *units += change < 0 ? -counted : counted;
+    uint64_t counted_bytes = (uint64_t)counted * EXTENT_ALIGN;
+    r->live_bytes += change < 0 ? -counted_bytes : counted_bytes;
+    atomic_fetch_add_explicit(&a->site_bytes[site <= a->sites ? site : 0],
+                              change < 0 ? -counted_bytes : counted_bytes, memory_order_relaxed);
+}
+
+void arena_count_object(struct arena *a, const struct arena_place *place, unsigned site, uint64_t bytes,
+                        int change)
+{
+    pthread_mutex_lock(&a->mutex);
+    struct arena_region *r = live_region_at(a, place);
+    if (r) {
+        uint32_t count = atomic_load_explicit(&r->entry->objects, memory_order_relaxed);
+        if (change > 0 || count > 0)
+            atomic_store_explicit(&r->entry->objects, count + (uint32_t)change, memory_order_relaxed);
+        count_bytes(a, r, site, bytes, change);
+    }
+    pthread_mutex_unlock(&a->mutex);
+}
+
+void arena_count_bytes(struct arena *a, const struct arena_place *place, unsigned site, uint64_t bytes)
+{
+    pthread_mutex_lock(&a->mutex);
+    struct arena_region *r = live_region_at(a, place);
+    if (r)
+        count_bytes(a, r, site, bytes, 1);
+    pthread_mutex_unlock(&a->mutex);
+}
+
+void arena_counted(struct arena *a)
+{
+    pthread_mutex_lock(&a->mutex);
+    a->is_counted = true;
+    pthread_mutex_unlock(&a->mutex);
+}
+
+void arena_uncount_region(struct arena *a, struct arena_region *r)
+{
+    for (unsigned i = 0; i <= a->sites; i++) {
+        atomic_fetch_sub_explicit(&a->site_bytes[i], (uint64_t)r->site_units[i] * EXTENT_ALIGN,
+                                  memory_order_relaxed);
+        r->site_units[i] = 0;
+    }
+    r->live_bytes = 0;
+}
+
+void arena_forget_counts(struct arena *a)
+{
+    pthread_mutex_lock(&a->mutex);
+    for (uint32_t i = 0; i < a->pool_count; i++)
+        arena_uncount_region(a, &a->pool[i]);
+    pthread_mutex_unlock(&a->mutex);
+}
+
+uint64_t arena_site_bytes(struct arena *a, unsigned site)
+{
+    return atomic_load_explicit(&a->site_bytes[site <= a->sites ? site : 0], memory_order_relaxed);
 }
 
 void arena_stats(struct arena *a, struct arena_stats *ret_stats)

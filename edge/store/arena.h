@@ -33,6 +33,7 @@ struct arena_options {
     uint64_t
         room_bytes;   /* to be left on the file system for other files of the arena, checked at the start */
     unsigned streams; /* wanted */
+    uint32_t sites;   /* by which bytes are counted: 1 to this; all others together as 0 */
 };
 
 /* Where something stands. */
@@ -77,8 +78,20 @@ struct store_region *arena_ref(struct arena *a, const struct arena_place *place)
 bool arena_has(struct arena *a, const struct arena_place *place); /* true also for what is pending */
 struct arena_place arena_place_of(struct arena *a, struct store_region *r, uint64_t offset_bytes);
 
-/* Counts index entries, so that what is lost with a region is known without looking. */
-void arena_count_object(struct arena *a, const struct arena_place *place, int change);
+/* Numbers that grow, over restarts too: of two records of one key the one sealed later is told by it. Never
+ * 0. */
+uint64_t arena_next_order(struct arena *a);
+
+/* Counts index entries, so that what is lost with a region is known without looking. `change`: 1 or -1;
+ * bytes: 0 when they are not counted yet. */
+void arena_count_object(struct arena *a, const struct arena_place *place, unsigned site, uint64_t bytes,
+                        int change);
+
+/* Of an object that was counted without its bytes. */
+void arena_count_bytes(struct arena *a, const struct arena_place *place, unsigned site, uint64_t bytes);
+void arena_counted(struct arena *a);                       /* the bytes of all objects are counted by now */
+void arena_forget_counts(struct arena *a);                 /* the index is lost, and what it was counted by */
+uint64_t arena_site_bytes(struct arena *a, unsigned site); /* as far as they are counted */
 
 /* ---- syncing: data, then by the caller what refers to it, then the marks that say so ---- */
 

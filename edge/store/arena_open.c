@@ -202,6 +202,7 @@ static void pool_init(struct arena *a)
         r->arena = a;
         r->slot = i;
         r->entry = &a->superblock->regions[i];
+        r->site_units = &a->site_units[i * (a->sites + 1)];
         r->region.fd = -1;
         list_init(&r->node);
     }
@@ -222,6 +223,9 @@ static struct arena *arena_new(const struct arena_options *options, struct folde
         return NULL;
     a->folder = folder;
     a->superblock = sb;
+    /* A sequence number for each opening: more than one region's records are never sealed without another
+     * region, so orders of this opening begin behind all of those before. */
+    a->next_order = (uint64_t)sb->next_sequence++ << 32;
     a->next_sequence = sb->next_sequence;
     a->region_bytes = options->region_bytes;
     a->budget_files = (uint32_t)(options->size_bytes / options->region_bytes);
@@ -229,8 +233,14 @@ static struct arena *arena_new(const struct arena_options *options, struct folde
     a->stream_count = stream_count(a->budget_files, options->streams);
     uint32_t slots = highest_slot(sb);
     a->pool_count = slots > a->budget_files ? slots : a->budget_files;
-    a->pool = aligned_alloc(64, a->pool_count * sizeof(struct arena_region));
-    if (!a->pool) {
+    a->sites = options->sites;
+    a->pool = aligned_alloc(64, align_up(a->pool_count * sizeof(struct arena_region), 64));
+    a->site_units = calloc((size_t)a->pool_count * (a->sites + 1), sizeof(*a->site_units));
+    a->site_bytes = calloc(a->sites + 1, sizeof(*a->site_bytes));
+    if (!a->pool || !a->site_units || !a->site_bytes) {
+        free(a->pool);
+        free(a->site_units);
+        free((void *)a->site_bytes);
         free(a);
         return NULL;
     }
@@ -262,6 +272,8 @@ static void arena_free(struct arena *a)
     pthread_mutex_destroy(&a->mutex);
     pthread_mutex_destroy(&a->upkeep_mutex);
     free(a->pool);
+    free(a->site_units);
+    free((void *)a->site_bytes);
     free(a);
 }
 

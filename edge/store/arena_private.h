@@ -28,6 +28,8 @@ struct arena_region {
     bool is_pending; /* to be recovered */
     bool is_current; /* of its stream: appended to */
     unsigned stream;
+    uint32_t *site_units;   /* of objects that are found here: bytes by site, in EXTENT_ALIGN */
+    uint64_t live_bytes;    /* their sum */
     uint32_t file_sequence; /* also while it cannot be found */
     uint32_t writers;       /* unfinished extents: it is not reclaimed under them */
     uint64_t next_mark;     /* on the disk, and to be said so; 0: nothing new */
@@ -36,10 +38,8 @@ struct arena_region {
     /* Instead of region.sequence while it is live, but must not be found before it has been verified. */
     _Atomic uint32_t hidden_sequence;
 
-    char padding[8]; /* counts of two regions in one cache line would slow both */
+    char padding[64]; /* counts of two regions in one cache line would slow both */
 };
-
-_Static_assert(sizeof(struct arena_region) % 64 == 0, "whole cache lines");
 
 /* Where extents of one kind are appended. */
 struct arena_stream {
@@ -55,6 +55,10 @@ struct arena {
     uint32_t spares_wanted, stream_count;
     uint32_t pool_count;
     struct arena_region *pool; /* by slot */
+    uint32_t *site_units;      /* of all regions: one allocation */
+    uint32_t sites;
+    _Atomic uint64_t *site_bytes; /* written under mutex */
+    _Atomic uint64_t next_order;
     pthread_t thread;
     bool thread_runs;
 
@@ -73,6 +77,7 @@ struct arena {
     uint32_t live_count, spare_count, held_count;
     uint32_t next_sequence; /* the superblock has it too, unless its map is lost. Under upkeep_mutex */
     int create_error;       /* of the last attempt: fills do not try again themselves */
+    bool is_counted;        /* live_bytes of the regions is all there is */
 
     counter_t reclaimed, tail_bytes, io_errors;
 };
@@ -108,6 +113,9 @@ void arena_link_live(struct arena *a, struct arena_region *r, bool is_hidden);
 void arena_region_begin_filling(struct arena *a, struct arena_region *r, unsigned stream,
                                 uint64_t fill_bytes);
 void arena_region_end_filling(struct arena *a, struct arena_region *r);
+
+/* Under mutex: nothing of it is found any more. */
+void arena_uncount_region(struct arena *a, struct arena_region *r);
 
 /* ---- arena_upkeep.c ---- */
 

@@ -184,6 +184,7 @@ static void withdraw(struct arena *a, struct arena_region *r) /* under mutex */
 {
     if (r->is_current)
         arena_region_end_filling(a, r);
+    arena_uncount_region(a, r);
     list_remove(&r->node);
     a->live_count--;
     r->is_pending = false;

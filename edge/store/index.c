@@ -39,7 +39,9 @@ struct index_entry {
     int64_t fresh_until_ms : 48;
     uint64_t content_class : 8;
     uint64_t flags : 8;
-    uint32_t stale_while_revalidate_s, stale_if_error_s;
+    uint64_t stale_while_revalidate_s : 24;
+    uint64_t stale_if_error_s : 24;
+    uint64_t span : 16; /* span_pack: of the record */
     uint64_t total_size_bytes : 48;
     uint64_t purge_generation_high : 16;
 };
@@ -61,7 +63,8 @@ struct index_head {
 
 struct index_shard {
     pthread_mutex_t mutex;
-    counter_t displaced; /* written under the mutex */
+    uint64_t counted_rows; /* the bytes of entries in its first buckets are counted; under the mutex */
+    counter_t displaced;   /* written under the mutex */
 } __attribute__((aligned(64)));
 
 struct index {
@@ -69,7 +72,8 @@ struct index {
     struct arena *arena;
     struct index_head *head; /* the map */
     struct index_bucket *buckets;
-    uint64_t bucket_count; /* a multiple of SHARDS */
+    uint64_t bucket_count; /* a multiple of SHARDS: each has one in a row of them */
+    uint64_t next_row;     /* to be counted; of one thread */
     size_t map_bytes;
     _Atomic bool is_lost;
 };
@@ -95,7 +99,28 @@ static uint64_t clamp_size(uint64_t value)
     return value > max ? max : value;
 }
 
-static struct index_entry entry_make(struct hash128 hash, const struct arena_place *place,
+static uint32_t clamp_24(uint32_t value)
+{
+    const uint32_t max = (1u << 24) - 1;
+    return value > max ? max : value;
+}
+
+/* Sizes in units of 64 bytes, rounded to 11 bits: good to a thousandth, and the same whenever it is asked. */
+static uint16_t span_pack(uint64_t span_bytes)
+{
+    uint64_t units = span_bytes / OFFSET_UNIT;
+    unsigned exponent = 0;
+    for (; units > 2047; exponent++)
+        units = (units + 1) / 2;
+    return (uint16_t)(exponent << 11 | units);
+}
+
+static uint64_t span_unpack(uint16_t span)
+{
+    return (uint64_t)(span & 2047u) << (span >> 11) << 6;
+}
+
+static struct index_entry entry_make(struct hash128 hash, const struct arena_place *place, uint16_t span,
                                      const struct store_meta *meta)
 {
     struct index_entry e = {.hash_high = hash.high,
@@ -108,8 +133,9 @@ static struct index_entry entry_make(struct hash128 hash, const struct arena_pla
                             .fresh_until_ms = clamp_48(meta->fresh_until_ms),
                             .content_class = meta->content_class,
                             .flags = meta->flags,
-                            .stale_while_revalidate_s = meta->stale_while_revalidate_s,
-                            .stale_if_error_s = meta->stale_if_error_s,
+                            .stale_while_revalidate_s = clamp_24(meta->stale_while_revalidate_s),
+                            .stale_if_error_s = clamp_24(meta->stale_if_error_s),
+                            .span = span,
                             .total_size_bytes = clamp_size(meta->total_size_bytes),
                             .purge_generation_low = (uint16_t)meta->purge_generation,
                             .purge_generation_high = meta->purge_generation >> 16};
@@ -224,46 +250,92 @@ bool index_find(struct index *ix, struct hash128 hash, struct index_hit *ret_hit
     return true;
 }
 
+/* What stands in the entry, one more or one less. */
+static void count(struct index *ix, const struct index_shard *shard, const struct index_entry *e, int change)
+{
+    uint64_t row = (uint64_t)((const struct index_bucket *)e - ix->buckets) / SHARDS;
+    struct arena_place place = entry_place(e);
+    arena_count_object(ix->arena, &place, e->site_id, row < shard->counted_rows ? span_unpack(e->span) : 0,
+                       change);
+}
+
 static void insert_locked(struct index *ix, struct index_shard *shard, struct hash128 hash,
-                          const struct arena_place *place, const struct store_meta *meta)
+                          const struct arena_place *place, uint64_t span_bytes, const struct store_meta *meta)
 {
     bool gives_way;
     struct index_entry *e = entry_choose(ix, hash, &gives_way);
     if (gives_way) {
-        struct arena_place lost = entry_place(e);
-        arena_count_object(ix->arena, &lost, -1);
+        count(ix, shard, e, -1);
         if (!entry_has_hash(e, hash))
             counter_add(&shard->displaced, 1);
     }
-    *e = entry_make(hash, place, meta);
-    arena_count_object(ix->arena, place, 1);
+    *e = entry_make(hash, place, span_pack(span_bytes), meta);
+    count(ix, shard, e, 1);
 }
 
-void index_insert(struct index *ix, struct hash128 hash, const struct arena_place *place,
+void index_insert(struct index *ix, struct hash128 hash, const struct arena_place *place, uint64_t span_bytes,
                   const struct store_meta *meta)
 {
     struct index_shard *shard = shard_of(ix, hash);
     REQUIRE(place->offset_bytes % OFFSET_UNIT == 0);
     pthread_mutex_lock(&shard->mutex);
-    insert_locked(ix, shard, hash, place, meta);
+    insert_locked(ix, shard, hash, place, span_bytes, meta);
     pthread_mutex_unlock(&shard->mutex);
 }
 
-static bool place_is_older(const struct arena_place *a, const struct arena_place *b)
+static bool place_locked(struct index *ix, struct hash128 hash, struct arena_place *ret_place)
 {
-    return a->sequence != b->sequence ? a->sequence < b->sequence : a->offset_bytes < b->offset_bytes;
+    const struct index_entry *e = entry_find(ix, hash);
+    if (!e)
+        return false;
+    *ret_place = entry_place(e);
+    return arena_has(ix->arena, ret_place);
 }
 
-void index_restore(struct index *ix, struct hash128 hash, const struct arena_place *place,
-                   const struct store_meta *meta)
+bool index_place(struct index *ix, struct hash128 hash, struct arena_place *ret_place)
 {
     struct index_shard *shard = shard_of(ix, hash);
     pthread_mutex_lock(&shard->mutex);
-    const struct index_entry *e = entry_find(ix, hash);
-    struct arena_place found = e ? entry_place(e) : (struct arena_place){0};
-    if (!e || !arena_has(ix->arena, &found) || place_is_older(&found, place))
-        insert_locked(ix, shard, hash, place, meta);
+    bool is_there = place_locked(ix, hash, ret_place);
     pthread_mutex_unlock(&shard->mutex);
+    return is_there;
+}
+
+static bool place_equal(const struct arena_place *a, const struct arena_place *b)
+{
+    return a->slot == b->slot && a->sequence == b->sequence && a->offset_bytes == b->offset_bytes;
+}
+
+bool index_restore(struct index *ix, struct hash128 hash, const struct arena_place *place,
+                   uint64_t span_bytes, const struct store_meta *meta, const struct arena_place *older)
+{
+    struct index_shard *shard = shard_of(ix, hash);
+    struct arena_place found;
+    pthread_mutex_lock(&shard->mutex);
+    bool is_free = !place_locked(ix, hash, &found) || (older && place_equal(&found, older));
+    if (is_free)
+        insert_locked(ix, shard, hash, place, span_bytes, meta);
+    pthread_mutex_unlock(&shard->mutex);
+    return is_free;
+}
+
+bool index_move(struct index *ix, struct hash128 hash, const struct arena_place *from,
+                const struct arena_place *to)
+{
+    struct index_shard *shard = shard_of(ix, hash);
+    struct store_meta meta;
+    pthread_mutex_lock(&shard->mutex);
+    struct index_entry *e = entry_find(ix, hash);
+    /* Once the region is gone a removal has found nothing: it must not come back. */
+    bool is_there = e && entry_is_at(e, from) && arena_has(ix->arena, from);
+    if (is_there) {
+        count(ix, shard, e, -1);
+        entry_meta(e, &meta);
+        *e = entry_make(hash, to, e->span, &meta);
+        count(ix, shard, e, 1);
+    }
+    pthread_mutex_unlock(&shard->mutex);
+    return is_there;
 }
 
 bool index_update(struct index *ix, struct hash128 hash, const struct arena_place *place,
@@ -274,7 +346,7 @@ bool index_update(struct index *ix, struct hash128 hash, const struct arena_plac
     struct index_entry *e = entry_find(ix, hash);
     bool is_there = e && entry_is_at(e, place) && arena_has(ix->arena, place);
     if (is_there)
-        *e = entry_make(hash, place, meta);
+        *e = entry_make(hash, place, e->span, meta);
     pthread_mutex_unlock(&shard->mutex);
     return is_there;
 }
@@ -286,11 +358,42 @@ bool index_remove(struct index *ix, struct hash128 hash, const struct arena_plac
     struct index_entry *e = entry_find(ix, hash);
     bool is_there = e && entry_is_at(e, place);
     if (is_there) {
+        count(ix, shard, e, -1);
         memset(e, 0, sizeof(*e));
-        arena_count_object(ix->arena, place, -1);
     }
     pthread_mutex_unlock(&shard->mutex);
     return is_there;
+}
+
+/* ---- counting what was there ---- */
+
+/* A page of a map that is not in memory is waited for here, and not under a mutex that lookups want. */
+static void touch_row(const struct index *ix, uint64_t row)
+{
+    const volatile char *at = (const char *)&ix->buckets[row * SHARDS];
+    for (size_t i = 0; i < SHARDS * sizeof(struct index_bucket); i += 4096)
+        (void)at[i];
+}
+
+bool index_count_step(struct index *ix)
+{
+    if (ix->next_row == ix->bucket_count / SHARDS)
+        return false;
+    touch_row(ix, ix->next_row);
+    for (unsigned i = 0; i < SHARDS; i++) {
+        struct index_shard *shard = &ix->shards[i];
+        const struct index_bucket *bucket = &ix->buckets[ix->next_row * SHARDS + i];
+        pthread_mutex_lock(&shard->mutex);
+        for (unsigned k = 0; k < BUCKET_ENTRIES; k++) {
+            const struct index_entry *e = &bucket->entries[k];
+            struct arena_place place = entry_place(e);
+            if (entry_is_live(ix, e))
+                arena_count_bytes(ix->arena, &place, e->site_id, span_unpack(e->span));
+        }
+        shard->counted_rows = ix->next_row + 1;
+        pthread_mutex_unlock(&shard->mutex);
+    }
+    return ++ix->next_row < ix->bucket_count / SHARDS;
 }
 
 bool index_purge_generations(struct index *ix, uint32_t *ret_least, uint32_t *ret_greatest)
@@ -451,6 +554,9 @@ static struct index *index_create(struct folder *f, const char *name, struct are
     ix->head->arena_id = arena_id;
     ix->head->bucket_count = bucket_count;
     ix->head->sum = head_sum(ix->head);
+    ix->next_row = bucket_count / SHARDS; /* what comes is counted as it comes */
+    for (unsigned i = 0; i < SHARDS; i++)
+        ix->shards[i].counted_rows = ix->next_row;
     return ix;
 }
 
@@ -465,8 +571,9 @@ static void index_carry(struct index *from, struct index *to)
             struct arena_place place = entry_place(e);
             struct store_meta meta;
             entry_meta(e, &meta);
-            arena_count_object(from->arena, &place, -1); /* the insertion counts it again */
-            index_insert(to, (struct hash128){e->hash_high, e->hash_low}, &place, &meta);
+            arena_count_object(from->arena, &place, 0, 0, -1); /* the insertion counts it again */
+            index_insert(to, (struct hash128){e->hash_high, e->hash_low}, &place, span_unpack(e->span),
+                         &meta);
         }
 }
 

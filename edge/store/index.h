@@ -43,12 +43,24 @@ bool index_find(struct index *ix, struct hash128 hash, struct index_hit *ret_hit
 
 /* Takes the place of what stood under the hash, of a free entry, or else of the entry in the oldest region.
  */
-void index_insert(struct index *ix, struct hash128 hash, const struct arena_place *place,
+void index_insert(struct index *ix, struct hash128 hash, const struct arena_place *place, uint64_t span_bytes,
                   const struct store_meta *meta);
 
-/* For a record found by walking: inserted unless something as new or newer stands under the hash. */
-void index_restore(struct index *ix, struct hash128 hash, const struct arena_place *place,
-                   const struct store_meta *meta);
+/* Where the entry of this hash points, if that is still there (or hidden). */
+bool index_place(struct index *ix, struct hash128 hash, struct arena_place *ret_place);
+
+/* Inserts if nothing stands under the hash, or what is at `older` (NULL: nothing may). False: neither. */
+bool index_restore(struct index *ix, struct hash128 hash, const struct arena_place *place,
+                   uint64_t span_bytes, const struct store_meta *meta, const struct arena_place *older);
+
+/* The record that stood at `from` stands at `to` too: its entry points there from now on, if it still pointed
+ * to what can be found at `from`. */
+bool index_move(struct index *ix, struct hash128 hash, const struct arena_place *from,
+                const struct arena_place *to);
+
+/* Bytes of entries that were there at the opening are counted bit by bit, for a thread that may wait. False
+ * when there is nothing left to do. */
+bool index_count_step(struct index *ix);
 
 /* Both only if the entry still points to this place. */
 bool index_update(struct index *ix, struct hash128 hash, const struct arena_place *place,

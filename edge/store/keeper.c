@@ -26,7 +26,7 @@ struct keeper {
     bool has_failed; /* the last sync */
     bool is_recovered;
 
-    bool is_index_lost; /* of the thread */
+    bool is_index_lost, is_counted; /* of the thread */
     _Atomic bool is_stopping;
     counter_t syncs, verified, damaged, restored; /* written by the thread */
 };
@@ -41,6 +41,7 @@ static void look_after_index(struct keeper *k)
     k->is_index_lost = true;
     log_error("arena %s: its index was truncated or cannot be read; it is made again", k->options.path);
     superblock_forget_index(k->options.superblock);
+    arena_forget_counts(k->options.arena);
     arena_pending_all(k->options.arena);
     pthread_mutex_lock(&k->mutex);
     k->is_recovered = false;
@@ -64,16 +65,34 @@ static bool sync_all(struct keeper *k)
 
 /* ---- recovery ---- */
 
+/* Of a record of another place, in the region that is being walked (which may be hidden) or another. */
+static uint64_t order_at(struct keeper *k, const struct arena_pending *p, const struct arena_place *place)
+{
+    if (place->slot == p->begin.slot && place->sequence == p->begin.sequence)
+        return record_order(p->region, place);
+    struct store_region *region = arena_ref(k->options.arena, place);
+    uint64_t order = region ? record_order(region, place) : 0;
+    if (region)
+        region_unref(region);
+    return order;
+}
+
 /* An object that was found by walking has lost what was learned of it since it was stored, a purge perhaps:
  * it is revalidated before it is used. */
-static void restore(struct keeper *k, const struct arena_place *place, const struct record_seen *seen)
+static void restore(struct keeper *k, const struct arena_pending *p, const struct arena_place *place,
+                    const struct record_seen *seen)
 {
     struct store_meta meta = seen->meta;
+    struct arena_place other;
+    bool has_other = index_place(k->options.index, seen->hash, &other);
+    if (has_other && order_at(k, p, &other) >= seen->order)
+        return;
     if (meta.fresh_until_ms > meta.generated_at_ms)
         meta.fresh_until_ms = meta.generated_at_ms;
     meta.stale_while_revalidate_s = meta.stale_if_error_s = 0;
-    index_restore(k->options.index, seen->hash, place, &meta);
-    counter_add(&k->restored, 1);
+    if (index_restore(k->options.index, seen->hash, place, seen->span_bytes, &meta,
+                      has_other ? &other : NULL))
+        counter_add(&k->restored, 1);
 }
 
 /* False when it can be neither believed nor condemned. */
@@ -89,7 +108,7 @@ static bool recover_record(struct keeper *k, const struct arena_pending *p, cons
         }
     }
     if (k->options.superblock->recovery & RECOVERY_INDEX)
-        restore(k, place, seen);
+        restore(k, p, place, seen);
     return true;
 }
 
@@ -144,6 +163,22 @@ static void recover_finish(struct keeper *k)
              " found again",
              k->options.path, counter_read(&k->verified), counter_read(&k->damaged),
              counter_read(&k->restored));
+}
+
+/* ---- counting ---- */
+
+#define COUNT_ROWS 64 /* of the index, before it is looked whether there is something else to do */
+
+static void count_step(struct keeper *k) /* under mutex, which is let go meanwhile */
+{
+    bool has_more = true;
+    pthread_mutex_unlock(&k->mutex);
+    for (unsigned i = 0; i < COUNT_ROWS && has_more; i++)
+        has_more = index_count_step(k->options.index);
+    if (!has_more)
+        arena_counted(k->options.arena);
+    k->is_counted = !has_more;
+    pthread_mutex_lock(&k->mutex);
 }
 
 /* ---- the thread ---- */
@@ -202,6 +237,8 @@ static void *keeper_thread(void *argument)
             due = after_ms(k->options.interval_ms);
         } else if (!k->is_recovered) {
             recovery_step(k);
+        } else if (!k->is_counted) {
+            count_step(k);
         } else {
             pthread_cond_timedwait(&k->wake, &k->mutex, &due);
         }

@@ -25,6 +25,11 @@ struct record_header {
     uint16_t site_id;
     uint8_t content_class, flags;
     uint32_t purge_generation;
+    uint64_t title;
+    uint64_t order;
+    uint32_t segment;
+    uint16_t rendition;
+    uint8_t kind, unused;
     uint64_t sum; /* hash_sum of all above */
 };
 
@@ -73,7 +78,12 @@ int record_write(const struct record *r)
                               .site_id = r->meta.site_id,
                               .content_class = r->meta.content_class,
                               .flags = r->meta.flags,
-                              .purge_generation = r->meta.purge_generation};
+                              .purge_generation = r->meta.purge_generation,
+                              .segment = r->hint.segment,
+                              .title = r->hint.title,
+                              .order = r->order,
+                              .rendition = r->hint.rendition,
+                              .kind = r->hint.kind};
     h.text_sum = text_sum(r->key.text, r->head);
     h.sum = header_sum(&h);
     struct iovec parts[] = {
@@ -134,20 +144,32 @@ bool record_examine(const struct store_region *region, const struct arena_place 
     struct slice text = {(const char *)h + sizeof(*h), h->key_size};
     if (!hash128_equal(hash, hash_key(secret, text)))
         return false;
-    *ret_seen = (struct record_seen){.hash = hash,
-                                     .key_text = text,
-                                     .span_bytes = h->span_bytes,
-                                     .body_bytes = h->body_size_bytes,
-                                     .meta = {.generated_at_ms = h->generated_at_ms,
-                                              .fresh_until_ms = h->fresh_until_ms,
-                                              .stale_while_revalidate_s = h->stale_while_revalidate_s,
-                                              .stale_if_error_s = h->stale_if_error_s,
-                                              .total_size_bytes = h->total_size_bytes,
-                                              .site_id = h->site_id,
-                                              .content_class = h->content_class,
-                                              .flags = h->flags,
-                                              .purge_generation = h->purge_generation}};
+    *ret_seen = (struct record_seen){
+        .hash = hash,
+        .key_text = text,
+        .head = {text.data + text.size, h->head_size},
+        .span_bytes = h->span_bytes,
+        .body_bytes = h->body_size_bytes,
+        .body_offset_bytes = place->offset_bytes + h->body_distance_bytes,
+        .body_sum = h->body_sum,
+        .order = h->order,
+        .hint = {.title = h->title, .segment = h->segment, .rendition = h->rendition, .kind = h->kind},
+        .meta = {.generated_at_ms = h->generated_at_ms,
+                 .fresh_until_ms = h->fresh_until_ms,
+                 .stale_while_revalidate_s = h->stale_while_revalidate_s,
+                 .stale_if_error_s = h->stale_if_error_s,
+                 .total_size_bytes = h->total_size_bytes,
+                 .site_id = h->site_id,
+                 .content_class = h->content_class,
+                 .flags = h->flags,
+                 .purge_generation = h->purge_generation}};
     return true;
+}
+
+uint64_t record_order(const struct store_region *region, const struct arena_place *place)
+{
+    const struct record_header *h = sealed_header(region, place);
+    return h ? h->order : 0;
 }
 
 bool record_verify(const struct store_region *region, const struct arena_place *place)

@@ -10,7 +10,7 @@
 #include "store/arena.h"
 #include "store/store.h"
 
-#define RECORD_HEADER_BYTES 128u
+#define RECORD_HEADER_BYTES 152u
 
 enum record_state { RECORD_RESERVED = 1, RECORD_SEALED, RECORD_ABANDONED };
 
@@ -21,6 +21,8 @@ struct record {
     struct store_key key;
     struct slice head;
     struct store_meta meta;
+    struct store_hint hint; /* what is not kept with an object is left out */
+    uint64_t order;         /* of sealing (arena_next_order); a copy has that of the original */
     uint64_t body_size_bytes, body_sum;
 };
 
@@ -40,9 +42,12 @@ enum record_found record_read(struct store_region *region, const struct arena_pl
 /* A sealed record as a walk over its region finds it, without an index. */
 struct record_seen {
     struct hash128 hash;
-    struct store_meta meta;          /* as it was when stored */
-    struct slice key_text;           /* in the map */
+    struct store_meta meta; /* as it was when stored */
+    struct store_hint hint;
+    uint64_t order;
+    struct slice key_text, head;     /* in the map */
     uint64_t span_bytes, body_bytes; /* span: to the next record */
+    uint64_t body_offset_bytes, body_sum;
 };
 
 /* Judges what stands at this place, a multiple of 64, by its header, and by the keyed hash of its key, which
@@ -50,6 +55,9 @@ struct record_seen {
  * else stands here may say a span that is not true any more. */
 bool record_examine(const struct store_region *region, const struct arena_place *place,
                     const uint8_t secret[HASH_SECRET_SIZE], struct record_seen *ret_seen);
+
+/* When the record at this place was sealed, in comparison with others; 0: none is there. */
+uint64_t record_order(const struct store_region *region, const struct arena_place *place);
 
 /* Whether key text, head and body of a record that was examined are what was stored: reads all of it. */
 bool record_verify(const struct store_region *region, const struct arena_place *place);

@@ -191,17 +191,42 @@ static bool place_of(const struct store *s, const struct store_object *o, struct
     return true;
 }
 
+/* What was written again since it was looked up is the same object still. False: it stands there no more. */
+static bool find_again(struct store *s, const struct store_key *key, const struct store_object *o,
+                       struct arena_place *ret_place)
+{
+    struct index_hit hit;
+    struct arena_place place;
+    if (!place_of(s, o, &place) || !index_find(s->index, key->hash, &hit))
+        return false;
+    bool is_same = record_order(hit.region, &hit.place) == record_order(o->region, &place);
+    region_unref(hit.region);
+    if (is_same)
+        *ret_place = hit.place;
+    return is_same;
+}
+
 bool store_refresh(struct store *s, const struct store_key *key, const struct store_object *o,
                    const struct store_meta *meta)
 {
     struct arena_place place;
-    return place_of(s, o, &place) && index_update(s->index, key->hash, &place, meta);
+    bool is_there = place_of(s, o, &place), is_done = false;
+    while (is_there && !is_done) {
+        is_done = index_update(s->index, key->hash, &place, meta);
+        is_there = is_done || find_again(s, key, o, &place);
+    }
+    return is_done;
 }
 
 bool store_drop(struct store *s, const struct store_key *key, const struct store_object *o)
 {
     struct arena_place place;
-    return place_of(s, o, &place) && index_remove(s->index, key->hash, &place);
+    bool is_there = place_of(s, o, &place), is_done = false;
+    while (is_there && !is_done) {
+        is_done = index_remove(s->index, key->hash, &place);
+        is_there = is_done || find_again(s, key, o, &place);
+    }
+    return is_done;
 }
 
 bool store_purge_generations(struct store *s, uint32_t *ret_least, uint32_t *ret_greatest)
@@ -217,11 +242,13 @@ bool store_remove(struct store *s, const struct store_key *key)
 {
     struct index_hit hit;
     struct store_object o;
-    if (!s->index || !index_find(s->index, key->hash, &hit))
-        return false;
-    bool is_same = record_read(hit.region, &hit.place, key, &o) == RECORD_OK;
-    bool is_removed = is_same && index_remove(s->index, key->hash, &hit.place);
-    region_unref(hit.region);
+    bool is_same = true, is_removed = false;
+    /* Once more when it was written again, or replaced, between the two steps. */
+    while (s->index && is_same && !is_removed && index_find(s->index, key->hash, &hit)) {
+        is_same = record_read(hit.region, &hit.place, key, &o) == RECORD_OK;
+        is_removed = is_same && index_remove(s->index, key->hash, &hit.place);
+        region_unref(hit.region);
+    }
     return is_removed;
 }
 

@@ -24,6 +24,7 @@ struct store_writer {
     struct arena_extent extent; /* of a transient writer: region and body offset only */
     size_t head_size_max;
     uint64_t body_size_max;
+    struct store_hint hint;
 
     struct hash_stream *sum; /* of the body so far */
     uint64_t written_bytes;
@@ -88,6 +89,7 @@ int store_reserve(struct store *s, const struct store_reservation *want, struct 
     w->store = s;
     w->head_size_max = want->head_size_max;
     w->body_size_max = want->body_size_bytes;
+    w->hint = want->hint;
     w->sum = hash_stream_new();
     int rv = w->sum ? reserve_room(s, want, w) : -ENOMEM;
     if (rv < 0)
@@ -183,6 +185,8 @@ static int seal_kept(struct store_writer *w, const struct store_key *key, struct
                        .key = *key,
                        .head = head,
                        .meta = *meta,
+                       .hint = w->hint,
+                       .order = arena_next_order(s->arena),
                        .body_size_bytes = w->written_bytes,
                        .body_sum = hash_stream_value(w->sum)};
     int rv = record_write(&r);
@@ -193,7 +197,7 @@ static int seal_kept(struct store_writer *w, const struct store_key *key, struct
         counter_add_shared(&s->wasted_bytes, taken);
         return rv;
     }
-    index_insert(s->index, key->hash, &w->extent.place, meta);
+    index_insert(s->index, key->hash, &w->extent.place, taken, meta);
     counter_add_shared(&s->written_bytes, used);
     counter_add_shared(&s->wasted_bytes, taken - used);
     return 0;
