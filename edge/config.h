@@ -180,6 +180,7 @@ struct config_site {
     size_t cors_origin_count;
     struct config_freshness freshness;
     struct config_origin_timeouts origin_timeouts;
+    uint64_t requests_max_per_s; /* 0: no limit */
     struct config_origin_retries origin_retries;
     struct config_origin_ejection origin_ejection;
     struct config_origin_check origin_check;
@@ -189,6 +190,9 @@ struct config_site {
 struct config_limits {
     uint64_t header_timeout_ms, idle_timeout_ms, send_stall_timeout_ms;
     uint64_t connections_max;
+    uint64_t connections_per_client_max, connections_per_prefix_max; /* 0: no such limit */
+    uint64_t requests_per_client;                                    /* a second; 0: no limit */
+    uint64_t request_burst_ms; /* so many of a second's requests may come at once */
     uint64_t request_head_max_bytes, uri_max_bytes;
     uint64_t request_body_max_bytes;
     uint64_t transient_bytes_max;

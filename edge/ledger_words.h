@@ -76,6 +76,8 @@ enum forward {
     R(BODY_NOT_ALLOWED, "request_body_not_allowed", 413) \
     R(ONLY_IF_CACHED, "only_if_cached", 504)             \
     R(OVERLOADED, "overloaded", 503)                     \
+    R(CLIENT_RATE, "too_many_requests_of_client", 429)   \
+    R(SITE_RATE, "too_many_requests_of_site", 503)       \
     R(NO_MEMORY, "out_of_memory", 503)
 
 enum refusal {

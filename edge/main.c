@@ -23,6 +23,8 @@
 #define OBJECT_BYTES_AVG_MAX ((uint64_t)256 * 1024)
 #define CATALOG_ENTRIES_MAX  ((size_t)256 * 1024)
 #define STOP_GRACE_MS        10000
+#define DESCRIPTORS_RESERVED 256
+#define DESCRIPTORS_PER_SITE 1024 /* connections to its origins */
 #define ERROR_SIZE_MAX       ((size_t)64 * 1024)
 
 struct edge {
@@ -35,6 +37,7 @@ struct edge {
     struct geo *geo;
     struct catalog *catalog;
     struct access_log *access_log;
+    struct limits *limits;
     struct tls_server *tls_server;
     struct tls_client *tls_client;
     int *certificate_of_site; /* by site id; -1: none */
@@ -82,7 +85,7 @@ static int build_tls(struct edge *e, struct buf *error)
         r = tls_server_new(certificates, count, choose_certificate, e, error, &e->tls_server);
     free(certificates);
     for (size_t i = 0; r == 0 && i < c->site_count; i++)
-        if (c->sites[i].origins[0].url.tls && !e->tls_client)
+        if (c->sites[i].origin.tls && !e->tls_client)
             r = tls_client_new(NULL, true, error, &e->tls_client);
     return r;
 }
@@ -170,6 +173,37 @@ static int build_access_log(struct edge *e, struct buf *error)
     return log->path ? access_log_open(&options, error, &e->access_log) : 0;
 }
 
+static uint64_t descriptors_max(void)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : 1024;
+}
+
+/* Besides viewers: the admin's, listeners, logs and libraries' own; the arena's regions; and connections to
+ * origins, which take at most a quarter of all. */
+static uint64_t descriptors_reserved(const struct edge *e, uint64_t all)
+{
+    const struct config *c = e->config;
+    uint64_t count = DESCRIPTORS_RESERVED + e->worker_count * (c->listener_count + 8);
+    if (c->arena.path)
+        count += c->arena.size_bytes / c->arena.region_size_bytes + 16;
+    uint64_t origins = c->site_count * DESCRIPTORS_PER_SITE;
+    return count + (origins < all / 4 ? origins : all / 4);
+}
+
+/* How many connections there may be is known before the first one comes. */
+static int build_limits(struct edge *e)
+{
+    uint64_t wanted = e->config->limits.connections_max, all = descriptors_max();
+    uint64_t max = limits_fit(wanted, all, descriptors_reserved(e, all));
+    if (max < wanted)
+        log_warn("limits.connections_max is %llu, but of %llu descriptors only %llu are left for connections: "
+                 "raise the limit of open files (LimitNOFILE=, ulimit -n)",
+                 (unsigned long long)wanted, (unsigned long long)all, (unsigned long long)max);
+    e->limits = limits_new(e->config, max);
+    return e->limits ? 0 : -ENOMEM;
+}
+
 static int build_shared(struct edge *e, struct buf *error)
 {
     e->sites = site_table_new(e->config, ROUTE_MARKER);
@@ -185,6 +219,8 @@ static int build_shared(struct edge *e, struct buf *error)
         r = build_access_log(e, error);
     if (r == 0)
         r = build_store(e, error);
+    if (r == 0)
+        r = build_limits(e);
     return r;
 }
 
@@ -233,6 +269,7 @@ static int build_workers(struct edge *e)
         .flights = e->flights,
         .catalog = e->catalog,
         .access_log = e->access_log,
+        .limits = e->limits,
         .tls_server = e->tls_server,
         .tls_client = e->tls_client,
     };
@@ -320,6 +357,7 @@ static int open_admin(struct edge *e, struct buf *error)
         .servers = e->server_stats,
         .fetches = e->fetch_stats,
         .store = e->store,
+        .limits = e->limits,
         .access_log = e->access_log,
         .explain = {.sites = e->sites, .catalog = e->catalog, .store = e->store},
     };
@@ -394,6 +432,7 @@ static void edge_fini(struct edge *e)
         flight_table_free(e->flights);
     if (e->store)
         store_close(e->store);
+    limits_free(e->limits);
     access_log_close(e->access_log);
     tls_server_unref(e->tls_server);
     if (e->tls_client)

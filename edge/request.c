@@ -271,9 +271,13 @@ enum step request_refuse(struct request *r, enum refusal refusal)
     r->refusal = refusal;
     r->reason = refusal_name(refusal);
     r->x->is_last = refusal_status(refusal) == 400; /* who speaks so may mean more by what follows */
-    struct slice extra =
-        refusal == REFUSAL_METHOD_NOT_ALLOWED ? SLICE_LITERAL("Allow: GET, HEAD, OPTIONS\r\n") : SLICE_EMPTY;
-    return reply_small(r, refusal_status(refusal), extra, refusal_name(refusal));
+    unsigned status = refusal_status(refusal);
+    char text[64] = "";
+    if (refusal == REFUSAL_METHOD_NOT_ALLOWED)
+        snprintf(text, sizeof(text), "Allow: GET, HEAD, OPTIONS\r\n");
+    else if (status == 429 || status == 503)
+        snprintf(text, sizeof(text), "Retry-After: %u\r\n", r->retry_after_s > 0 ? r->retry_after_s : 1);
+    return reply_small(r, status, slice_of(text), refusal_name(refusal));
 }
 
 enum step request_fail(struct request *r, const char *reason, unsigned status)
@@ -416,6 +420,9 @@ static enum step route(struct request *r)
         return request_refuse(r, refusal);
     const struct site *site = r->site.site;
     place_viewer(r);
+    refusal = limits_request(r->env->limits, &r->viewer, site->id, r->started_us * 1000, &r->retry_after_s);
+    if (refusal != REFUSAL_NONE)
+        return request_refuse(r, refusal);
     if (is_looping(r))
         return request_refuse(r, REFUSAL_LOOP);
     if (head->method == HTTP_OPTIONS)

@@ -9,6 +9,7 @@
 #include "access_log.h"
 #include "catalog.h"
 #include "http/exchange.h"
+#include "limits.h"
 #include "origin/origin.h"
 #include "route/route.h"
 #include "site.h"
@@ -29,6 +30,7 @@ struct request_env {
     struct origin *origin;
     struct ledger *ledger;
     struct access_log *access_log; /* NULL: none */
+    struct limits *limits;
     struct list free_requests;     /* request.c's pool */
     size_t free_count;
     struct buf scratch; /* for the head being written */

@@ -58,6 +58,7 @@ struct request {
     enum forward forward;         /* why it was no hit */
     bool is_stored;               /* what the origin sent for it is kept */
     enum refusal refusal;
+    unsigned retry_after_s; /* with a refusal of 429 or 503 */
     const char *reason;
     struct reply_cache_status cache_status; /* as it was said; edge_name NULL: it was not */
     bool is_aborted, is_validated;          /* FLIGHT_META_VALIDATED of what is sent */

@@ -6,10 +6,16 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "base/bucket.h"
+#include "base/clock.h"
 #include "base/log.h"
 
 #define LISTENERS_MAX        64
 #define HANDSHAKE_TIMEOUT_MS 10000
+
+/* Connections ended without a response are logged at this rate: a flood of them is in the counters. */
+#define SILENT_REFUSALS_PER_S 10
+#define SILENT_REFUSALS_BURST 100
 
 struct worker;
 
@@ -32,6 +38,7 @@ struct worker {
     bool has_env;
     struct worker_listener listeners[LISTENERS_MAX];
     size_t listener_count;
+    struct bucket silent_refusals;
     struct message drain_message, halt_message;
     sem_t *drained;
 };
@@ -68,10 +75,14 @@ static void on_refused(enum http_refusal refusal, const struct addr *peer, unsig
 {
     struct worker *w = user;
     ledger_sent(w->ledger, LEDGER_NO_SITE, CLASS_OTHER, CAUSE_REFUSED, sent_bytes);
-    if (status == 0)
+    if (status > 0) {
+        struct ledger_request entry = {
+            .content_class = CLASS_OTHER, .cause = CAUSE_REFUSED, .status = status};
+        ledger_request(w->ledger, &entry);
+    } else if (bucket_take(&w->silent_refusals, SILENT_REFUSALS_PER_S, SILENT_REFUSALS_BURST,
+                           clock_monotonic_us() * 1000) > 0) {
         return;
-    struct ledger_request entry = {.content_class = CLASS_OTHER, .cause = CAUSE_REFUSED, .status = status};
-    ledger_request(w->ledger, &entry);
+    }
     struct access_record record = {
         .wall_ms = loop_wall_ms(w->loop),
         .viewer = peer,
@@ -101,7 +112,8 @@ static struct http_server_options server_options(struct worker *w)
         .head_size_max = limits->request_head_max_bytes,
         .uri_size_max = limits->uri_max_bytes,
         .body_size_max = takes_bodies(w->shared.config) ? limits->request_body_max_bytes : 0,
-        .connections_max = limits->connections_max,
+        .connections_max = SIZE_MAX, /* the gate counts those of all workers */
+        .gate = limits_gate(w->shared.limits),
         .handshake_timeout_ms = HANDSHAKE_TIMEOUT_MS,
         .header_timeout_ms = limits->header_timeout_ms,
         .idle_timeout_ms = limits->idle_timeout_ms,
@@ -140,6 +152,7 @@ int worker_prepare(struct worker *w, const struct worker_shared *shared)
         .catalog = shared->catalog,
         .ledger = w->ledger,
         .access_log = shared->access_log,
+        .limits = shared->limits,
     };
     request_env_init(&w->env);
     w->has_env = true;

@@ -24,6 +24,7 @@ struct worker_shared {
     struct flight_table *flights;
     struct catalog *catalog;
     struct access_log *access_log;
+    struct limits *limits;
     struct tls_server *tls_server; /* NULL: no listener has TLS */
     struct tls_client *tls_client; /* NULL: no origin has TLS */
 };

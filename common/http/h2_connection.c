@@ -282,6 +282,7 @@ static void wait(struct h2_connection *h)
     };
     enum h2_wait waits_for = wait_of(h);
 
+    server_connection_waits(h->c, waits_for == H2_WAIT_IDLE || waits_for == H2_WAIT_BLOCK);
     if (waits_for == H2_WAIT_NOTHING)
         timer_stop(&h->c->deadline);
     else if (waits_for != h->waits_for || !timer_is_running(&h->c->deadline))

@@ -23,6 +23,7 @@
 #define LINGER_SIZE_MAX    ((size_t)256 << 10)
 #define SPARE_INBOXES_MAX  256
 #define SPARE_OUTBOXES_MAX 256
+#define VICTIMS_MAX        64 /* looked at when there is no room for a connection */
 
 static const struct {
     const char *name;
@@ -132,6 +133,9 @@ void server_connection_close(struct connection *c, bool reset)
     timer_stop(&c->deadline);
     later_start(s->loop, &c->later); /* frees it */
     list_remove(&c->node);
+    list_remove(&c->waiting);
+    if (s->options.gate)
+        s->options.gate->leave(s->options.gate->user, c->guest);
     if (reset)
         stream_reset(c->stream);
     else
@@ -191,6 +195,14 @@ void server_connection_refused(struct connection *c, enum http_refusal refusal, 
         s->options.on_refused(refusal, &c->x.peer, status, sent_bytes, s->options.user);
 }
 
+void server_connection_waits(struct connection *c, bool waits)
+{
+    if (!waits)
+        list_remove(&c->waiting);
+    else if (!list_is_linked(&c->waiting))
+        list_push_back(&c->server->waiting, &c->waiting);
+}
+
 /* Without a response. */
 static void drop(struct connection *c, enum http_refusal refusal)
 {
@@ -205,6 +217,7 @@ static void refuse(struct connection *c, enum http_refusal refusal)
     bool is_head = c->inbox->head.method == HTTP_HEAD;
 
     timer_stop(&c->deadline);
+    server_connection_waits(c, false);
     server_response_begin(c);
     if (!server_response_head(c, refusals[refusal].status, SLICE_LITERAL(fields), strlen(word)) ||
         (!is_head && !server_response_append(c, word, strlen(word)))) {
@@ -241,6 +254,7 @@ static void become_idle(struct connection *c)
     read_again(c);
     if (c->state == CONNECTION_IDLE)
         timer_start(c->server->loop, &c->deadline, c->server->options.idle_timeout_ms);
+    server_connection_waits(c, true);
 }
 
 void server_connection_next(struct connection *c)
@@ -328,6 +342,7 @@ static void await_rest(struct connection *c)
         c->state = CONNECTION_HEAD;
         timer_start(c->server->loop, &c->deadline, c->server->options.header_timeout_ms);
     }
+    server_connection_waits(c, true);
 }
 
 static void serve(struct connection *c)
@@ -335,6 +350,7 @@ static void serve(struct connection *c)
     struct http_server *s = c->server;
 
     timer_stop(&c->deadline);
+    server_connection_waits(c, false);
     c->state = CONNECTION_EXCHANGE;
     c->x.request = &c->inbox->head;
     c->x.body = buf_slice(&c->body);
@@ -594,6 +610,7 @@ int http_server_new(struct loop *l, const struct http_server_options *options,
     s->loop = l;
     s->options = *options;
     list_init(&s->connections);
+    list_init(&s->waiting);
     later_init(&s->drained, on_drained);
     *ret_server = s;
     return 0;
@@ -621,31 +638,97 @@ static struct connection *connection_new(struct http_server *s, int fd, const st
     c->x.ops = &server_response_ops;
     timer_init(&c->deadline, on_deadline);
     later_init(&c->later, on_later);
+    list_init(&c->node);
+    list_init(&c->waiting);
     return c;
 }
 
-static void turn_away(struct http_server *s, int fd, const struct addr *peer)
+static void turn_away(struct http_server *s, int fd, const struct addr *peer, enum http_refusal refusal)
 {
     close(fd);
     if (s->draining)
         return;
-    counter_add(&s->stats.refusals[HTTP_REFUSAL_TOO_MANY_CONNECTIONS], 1);
+    counter_add(&s->stats.refusals[refusal], 1);
     if (s->options.on_refused)
-        s->options.on_refused(HTTP_REFUSAL_TOO_MANY_CONNECTIONS, peer, 0, 0, s->options.user);
+        s->options.on_refused(refusal, peer, 0, 0, s->options.user);
+}
+
+/* Whom to cut off for another: who is one of too many, and of those the one of the largest crowd. */
+static struct connection *victim(struct http_server *s, struct http_guest guest)
+{
+    const struct http_gate *gate = s->options.gate;
+    struct connection *c, *found = NULL;
+    uint32_t most = 0;
+    unsigned looked = 0;
+
+    LIST_FOR_EACH (c, &s->waiting, waiting) {
+        uint32_t count = gate->crowd(gate->user, c->guest);
+
+        if (looked++ == VICTIMS_MAX)
+            break;
+        if ((guest.prefix && c->guest.prefix != guest.prefix) ||
+            (!guest.prefix && guest.client && c->guest.client != guest.client))
+            continue;
+        if (!found || count > most) {
+            found = c;
+            most = count;
+        }
+    }
+    return found;
+}
+
+/* Makes room for a connection by ending one whose client keeps it waiting, the longest first: so a flood of
+ * idle ones pushes out itself, and who shares an address with it is still let in. */
+static bool make_room(struct http_server *s, struct http_guest guest, enum http_refusal refusal)
+{
+    struct connection *c = victim(s, guest);
+
+    if (!c)
+        return false;
+    if (c->state == CONNECTION_HTTP2)
+        h2_connection_gone(c->h2, http_refusal_name(refusal));
+    drop(c, refusal);
+    return true;
+}
+
+static bool pass_gate(struct http_server *s, const struct addr *peer, struct http_guest *ret_guest,
+                      enum http_refusal *ret_refusal)
+{
+    const struct http_gate *gate = s->options.gate;
+    struct http_guest nobody = {0};
+
+    if (!gate)
+        return true;
+    if (!gate->enter(gate->user, ret_refusal) &&
+        !(make_room(s, nobody, *ret_refusal) && gate->enter(gate->user, ret_refusal)))
+        return false;
+    if (gate->identify(gate->user, peer, ret_guest, ret_refusal) ||
+        (make_room(s, *ret_guest, *ret_refusal) && gate->identify(gate->user, peer, ret_guest, ret_refusal)))
+        return true;
+    gate->leave(gate->user, nobody);
+    return false;
 }
 
 void http_server_accept(struct http_server *s, int fd, const struct addr *peer, struct tls_server *tls)
 {
+    enum http_refusal refusal = HTTP_REFUSAL_TOO_MANY_CONNECTIONS;
+    struct http_guest guest = {0};
     struct connection *c;
 
-    if (s->draining || s->connection_count >= s->options.connections_max) {
-        turn_away(s, fd, peer);
+    if (s->draining || s->connection_count >= s->options.connections_max ||
+        !pass_gate(s, peer, &guest, &refusal)) {
+        turn_away(s, fd, peer, refusal);
         return;
     }
     c = connection_new(s, fd, peer, tls);
-    if (!c)
+    if (!c) {
+        if (s->options.gate)
+            s->options.gate->leave(s->options.gate->user, guest);
         return;
+    }
+    c->guest = guest;
     list_push_back(&s->connections, &c->node);
+    server_connection_waits(c, true);
     s->connection_count++;
     counter_add(&s->stats.connections_opened, 1);
     timer_start(s->loop, &c->deadline, s->options.handshake_timeout_ms);

@@ -57,7 +57,9 @@ struct connection {
 
     struct http_server *server;
     struct stream *stream;
-    struct list node; /* server->connections */
+    struct list node;    /* server->connections */
+    struct list waiting; /* server->waiting: nothing is owed to the client, who may be cut off for another */
+    struct http_guest guest;
     struct timer deadline;
     struct later later;
 
@@ -87,7 +89,7 @@ struct http_server {
     struct loop *loop;
     struct http_server_options options;
     struct http_server_stats stats;
-    struct list connections;
+    struct list connections, waiting; /* the latter by how long they wait */
     size_t connection_count;
     struct inbox *spare_inboxes;
     struct outbox *spare_outboxes;
@@ -125,6 +127,10 @@ void server_connection_next(struct connection *c);
 /* Tells the handler, resets the connection. */
 void server_connection_gone(struct connection *c, const char *reason);
 void server_connection_close(struct connection *c, bool reset);
+
+/* The client is to move next, with a handshake or a request; or no longer. Who waits already keeps its place.
+ */
+void server_connection_waits(struct connection *c, bool waits);
 
 /* Nothing more will be said: waits a while for the client's end, then closes. */
 void server_connection_linger(struct connection *c);

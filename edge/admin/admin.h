@@ -12,6 +12,7 @@
 #include "http/fetch.h"
 #include "http/server.h"
 #include "ledger.h"
+#include "limits.h"
 #include "store/store.h"
 
 /* Where the numbers come from. Everything outlives the admin and is read from its thread at any time. */
@@ -25,6 +26,7 @@ struct admin_source {
     const struct http_server_stats *const *servers;
     const struct fetch_stats *const *fetches;
     struct store *store;                 /* NULL: none */
+    const struct limits *limits;         /* NULL: none */
     const struct access_log *access_log; /* NULL: none */
     struct explain_source explain;       /* store NULL: nothing is explained */
 };

@@ -42,6 +42,8 @@ bool snapshot_take(const struct admin_source *source, int64_t wall_ms, struct sn
     }
     if (source->store)
         store_stats(source->store, &s.store);
+    if (source->limits)
+        limits_stats(source->limits, &s.limits);
     if (source->access_log)
         access_log_stats(source->access_log, &s.access_log);
     *ret_snapshot = s;

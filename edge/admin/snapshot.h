@@ -18,6 +18,7 @@ struct snapshot {
     uint64_t origin_received_bytes, origin_sent_bytes; /* on the wire: heads and framing too */
     uint64_t fetch_results[FETCH_RESULT_COUNT];
     struct store_stats store;
+    struct limits_stats limits;
     struct access_log_stats access_log;
     uint64_t checks_failed;
 };

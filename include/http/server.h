@@ -11,33 +11,36 @@
 
 #include "base/counter.h"
 #include "http/exchange.h"
+#include "http/gate.h"
 
 /* Why the server itself refused a request or closed a connection. The same words stand in the response's
  * body, the log and the counters. */
-#define HTTP_REFUSALS(R)                                        \
-    R(BAD_REQUEST, "bad_request", 400)                          \
-    R(HEAD_TOO_LARGE, "request_head_too_large", 431)            \
-    R(URI_TOO_LONG, "uri_too_long", 414)                        \
-    R(BODY_NOT_ACCEPTED, "request_body_not_accepted", 413)      \
-    R(VERSION_NOT_SUPPORTED, "http_version_not_supported", 505) \
-    R(HEADER_TIMEOUT, "header_timeout", 408)                    \
-    R(IDLE_TIMEOUT, "idle_timeout", 0)                          \
-    R(SEND_TIMEOUT, "send_timeout", 0)                          \
-    R(HANDSHAKE_FAILED, "tls_handshake_failed", 0)              \
-    R(HANDSHAKE_TIMEOUT, "tls_handshake_timeout", 0)            \
-    R(TOO_MANY_CONNECTIONS, "too_many_connections", 0)          \
-    R(H2_PROTOCOL_ERROR, "h2_protocol_error", 0)                \
-    R(H2_RAPID_RESET, "h2_rapid_reset", 0)                      \
-    R(H2_MADE_RESET, "h2_made_reset", 0)                        \
-    R(H2_CONTINUATION_FLOOD, "h2_continuation_flood", 0)        \
-    R(H2_HEADER_FLOOD, "h2_header_flood", 0)                    \
-    R(H2_SETTINGS_FLOOD, "h2_settings_flood", 0)                \
-    R(H2_PING_FLOOD, "h2_ping_flood", 0)                        \
-    R(H2_PRIORITY_FLOOD, "h2_priority_flood", 0)                \
-    R(H2_EMPTY_FRAME_FLOOD, "h2_empty_frame_flood", 0)          \
-    R(H2_WINDOW_UPDATE_FLOOD, "h2_window_update_flood", 0)      \
-    R(H2_DATA_FLOOD, "h2_data_flood", 0)                        \
-    R(H2_CONTROL_FLOOD, "h2_control_flood", 0)                  \
+#define HTTP_REFUSALS(R)                                                   \
+    R(BAD_REQUEST, "bad_request", 400)                                     \
+    R(HEAD_TOO_LARGE, "request_head_too_large", 431)                       \
+    R(URI_TOO_LONG, "uri_too_long", 414)                                   \
+    R(BODY_NOT_ACCEPTED, "request_body_not_accepted", 413)                 \
+    R(VERSION_NOT_SUPPORTED, "http_version_not_supported", 505)            \
+    R(HEADER_TIMEOUT, "header_timeout", 408)                               \
+    R(IDLE_TIMEOUT, "idle_timeout", 0)                                     \
+    R(SEND_TIMEOUT, "send_timeout", 0)                                     \
+    R(HANDSHAKE_FAILED, "tls_handshake_failed", 0)                         \
+    R(HANDSHAKE_TIMEOUT, "tls_handshake_timeout", 0)                       \
+    R(TOO_MANY_CONNECTIONS, "too_many_connections", 0)                     \
+    R(TOO_MANY_CONNECTIONS_OF_CLIENT, "too_many_connections_of_client", 0) \
+    R(TOO_MANY_CONNECTIONS_OF_PREFIX, "too_many_connections_of_prefix", 0) \
+    R(H2_PROTOCOL_ERROR, "h2_protocol_error", 0)                           \
+    R(H2_RAPID_RESET, "h2_rapid_reset", 0)                                 \
+    R(H2_MADE_RESET, "h2_made_reset", 0)                                   \
+    R(H2_CONTINUATION_FLOOD, "h2_continuation_flood", 0)                   \
+    R(H2_HEADER_FLOOD, "h2_header_flood", 0)                               \
+    R(H2_SETTINGS_FLOOD, "h2_settings_flood", 0)                           \
+    R(H2_PING_FLOOD, "h2_ping_flood", 0)                                   \
+    R(H2_PRIORITY_FLOOD, "h2_priority_flood", 0)                           \
+    R(H2_EMPTY_FRAME_FLOOD, "h2_empty_frame_flood", 0)                     \
+    R(H2_WINDOW_UPDATE_FLOOD, "h2_window_update_flood", 0)                 \
+    R(H2_DATA_FLOOD, "h2_data_flood", 0)                                   \
+    R(H2_CONTROL_FLOOD, "h2_control_flood", 0)                             \
     R(H2_WINDOW_STALL, "h2_window_stall", 0)
 
 enum http_refusal {
@@ -54,7 +57,8 @@ struct http_server_options {
     size_t head_size_max; /* of a request head */
     size_t body_size_max; /* of a request body, which is collected before on_request; 0: none is accepted */
     size_t uri_size_max;
-    size_t connections_max;
+    size_t connections_max;       /* of this server */
+    const struct http_gate *gate; /* NULL: connections_max is all there is to say */
     uint64_t handshake_timeout_ms;
     uint64_t header_timeout_ms; /* for a whole head, and again for a whole body */
     uint64_t idle_timeout_ms;

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What one viewer, and all of them, may use: connections and requests. One for all workers.
+ *
+ * A client is an IPv4 address or an IPv6 /64, a prefix an IPv4 /24 or an IPv6 /48. Connections are shared
+ * fairly without anybody saying how many clients there will be: each may have twice as many as are still free,
+ * and the last sixteenth is for clients that have fewer than eight. So one address alone, a carrier's perhaps,
+ * may take five eighths of all, and however many come that want all, a newcomer finds room. Peers that are
+ * trusted proxies stand for many viewers: only the whole counts for them.
+ */
+#ifndef LIMITS_H
+#define LIMITS_H
+
+#include "config.h"
+#include "http/gate.h"
+#include "ledger_words.h"
+
+struct limits;
+
+/* connections_max: what is left of the configured one after limits_fit. The configuration outlives it. NULL
+ * when memory is out. */
+struct limits *limits_new(const struct config *config, uint64_t connections_max);
+void limits_free(struct limits *l); /* NULL is fine */
+
+/* For the workers' servers. */
+const struct http_gate *limits_gate(struct limits *l);
+
+/* A request: REFUSAL_NONE, or why not and in how many seconds it may be asked again. */
+enum refusal limits_request(struct limits *l, const struct addr *viewer, unsigned site_id, uint64_t now_ns,
+                            unsigned *ret_retry_after_s);
+
+struct limits_stats {
+    uint64_t connections, connections_max, clients_unknown;
+};
+void limits_stats(const struct limits *l, struct limits_stats *ret_stats); /* any thread */
+
+/* How many connections fit into so many descriptors when `reserved` of them are for other things; at least
+ * one, at most `wanted`. */
+uint64_t limits_fit(uint64_t wanted, uint64_t descriptors, uint64_t reserved);
+
+#endif
