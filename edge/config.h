@@ -131,9 +131,22 @@ struct config_misses {
     size_t exempt_count;
 };
 
-struct config_tls {
-    const char *certificate; /* paths of PEM files; NULL: the site has no certificate */
-    const char *key;
+struct config_certificate {
+    const char *certificate, *key; /* paths of PEM files */
+    const char *ocsp_file;         /* DER; NULL: nothing is stapled */
+};
+
+struct config_tls {                  /* of a site */
+    struct config_certificate first; /* paths NULL: the site has no certificate */
+    struct config_certificate *more; /* with other types of keys */
+    size_t more_count;
+};
+
+struct config_tls_common { /* of all sites */
+    const char **ticket_keys;
+    size_t ticket_key_count;
+    uint64_t ticket_rotation_ms, reload_interval_ms;
+    bool ktls;
 };
 
 /* What of a query counts. Names match exactly, or as a prefix where the pattern ends with '*'. */
@@ -211,6 +224,7 @@ struct config {
     const char *state;            /* a folder; NULL: the arena's */
     struct config_arena arena;
     struct config_access_log access_log;
+    struct config_tls_common tls;
     struct addr_prefix *trusted_proxies;
     size_t trusted_proxy_count;
     struct config_geoip geoip;

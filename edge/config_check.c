@@ -371,7 +371,7 @@ static void check_listeners(struct config_reader *r, const struct config *c)
     char path[PATH_TEXT_MAX];
 
     for (size_t i = 0; i < c->site_count; i++)
-        certificates += c->sites[i].tls.certificate != NULL;
+        certificates += c->sites[i].tls.first.certificate != NULL;
     for (size_t i = 0; i < c->listener_count; i++) {
         snprintf(path, sizeof(path), "listen[%zu].tls", i);
         if (c->listeners[i].tls && certificates == 0)

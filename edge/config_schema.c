@@ -94,12 +94,33 @@ static const struct config_field edge_fields[] = {
 TABLE(edge, config_check_edge);
 #undef ITEM
 
-#define ITEM config_tls
-static const struct config_field tls_fields[] = {
+#define ITEM config_certificate
+static const struct config_field certificate_fields[] = {
     {"certificate", .type = &config_type_path, .required = true, AT(certificate)},
     {"key", .type = &config_type_path, .required = true, AT(key)},
+    {"ocsp_file", .type = &config_type_path, AT(ocsp_file)},
+};
+TABLE(certificate, NULL);
+#undef ITEM
+
+#define ITEM config_tls
+static const struct config_field tls_fields[] = {
+    {"certificate", .type = &config_type_path, .required = true, AT(first.certificate)},
+    {"key", .type = &config_type_path, .required = true, AT(first.key)},
+    {"ocsp_file", .type = &config_type_path, AT(first.ocsp_file)},
+    {"more", .table = &certificate_table, LIST(more, more_count), .count_max = 3},
 };
 TABLE(tls, NULL);
+#undef ITEM
+
+#define ITEM config_tls_common
+static const struct config_field tls_common_fields[] = {
+    {"ticket_keys", .type = &config_type_path, LIST(ticket_keys, ticket_key_count), .count_max = 8},
+    NUMBER("ticket_rotation", duration, ticket_rotation_ms, "12h", "1s", "7d"),
+    NUMBER("reload_interval", duration, reload_interval_ms, "30s", "10ms", "1d"),
+    {"ktls", .type = &config_type_bool, AT(ktls), .preset = "true"},
+};
+TABLE(tls_common, NULL);
 #undef ITEM
 
 #define ITEM config_countries
@@ -286,6 +307,7 @@ static const struct config_field config_fields[] = {
     {"state", .type = &config_type_path, AT(state)},
     {"arena", .table = &arena_table, AT(arena)},
     {"access_log", .table = &access_log_table, AT(access_log)},
+    {"tls", .table = &tls_common_table, AT(tls)},
     {"trusted_proxies", .type = &config_type_prefix, LIST(trusted_proxies, trusted_proxy_count),
      .count_max = 1024},
     {"geoip", .table = &geoip_table, AT(geoip)},

@@ -95,7 +95,11 @@ static void test_defaults(void **state)
     assert_null(site->edge_hosts);
     assert_int_equal(site->origin_count, 1);
     assert_slice(site->origins[0].host, "127.0.0.1:9000");
-    assert_null(site->tls.certificate);
+    assert_null(site->tls.first.certificate);
+    assert_int_equal(site->tls.more_count + c->tls.ticket_key_count, 0);
+    assert_int_equal(c->tls.ticket_rotation_ms, 12 * 3600000);
+    assert_int_equal(c->tls.reload_interval_ms, 30000);
+    assert_true(c->tls.ktls);
     assert_int_equal(site->countries.allow_count + site->countries.deny_count, 0);
     assert_int_equal(site->query_drop_count, 1);
     assert_slice(site->query_drop[0], "CMCD");
@@ -151,7 +155,9 @@ static void test_edge_fields(void **state)
                "  - name: demo\n"
                "    hosts: [video.example.com]\n"
                "    origin: http://127.0.0.1:9000\n"
-               "    tls: {certificate: cert.pem, key: ../key.pem}\n"
+               "    tls: {certificate: cert.pem, key: ../key.pem, ocsp_file: cert.ocsp,\n"
+               "          more: [{certificate: rsa.pem, key: rsa.key}]}\n"
+               "tls: {ticket_keys: [a, /b], ticket_rotation: 1h, reload_interval: 1s, ktls: false}\n"
                "limits: {uri_max: 512, request_head_max: 2KiB, idle_timeout: 2m}\n");
 
     (void)state;
@@ -192,8 +198,18 @@ static void test_edge_fields(void **state)
     assert_int_equal(c->edges[1].weight, 7);
     assert_int_equal(c->edges[1].http_port, 8080);
     assert_int_equal(c->edges[1].https_port, 8443);
-    assert_string_equal(c->sites[0].tls.certificate, "/etc/shorebreak/cert.pem");
-    assert_string_equal(c->sites[0].tls.key, "/etc/shorebreak/../key.pem");
+    assert_string_equal(c->sites[0].tls.first.certificate, "/etc/shorebreak/cert.pem");
+    assert_string_equal(c->sites[0].tls.first.key, "/etc/shorebreak/../key.pem");
+    assert_string_equal(c->sites[0].tls.first.ocsp_file, "/etc/shorebreak/cert.ocsp");
+    assert_int_equal(c->sites[0].tls.more_count, 1);
+    assert_string_equal(c->sites[0].tls.more[0].key, "/etc/shorebreak/rsa.key");
+    assert_null(c->sites[0].tls.more[0].ocsp_file);
+    assert_int_equal(c->tls.ticket_key_count, 2);
+    assert_string_equal(c->tls.ticket_keys[0], "/etc/shorebreak/a");
+    assert_string_equal(c->tls.ticket_keys[1], "/b");
+    assert_int_equal(c->tls.ticket_rotation_ms, 3600000);
+    assert_int_equal(c->tls.reload_interval_ms, 1000);
+    assert_false(c->tls.ktls);
     assert_int_equal(c->limits.uri_max_bytes, 512);
     assert_int_equal(c->limits.idle_timeout_ms, 120000);
     config_unref(c);
@@ -242,7 +258,7 @@ static void test_site_fields(void **state)
     assert_slice(demo->origin.authority, "origin.example.com");
     assert_slice(demo->origin.path_prefix, "/a/b");
     assert_slice(demo->origins[0].host, "other.example.com:81");
-    assert_string_equal(demo->tls.certificate, "cert.pem");
+    assert_string_equal(demo->tls.first.certificate, "cert.pem");
     assert_int_equal(demo->countries.allow_count, 2);
     assert_string_equal(demo->countries.allow[0], "DE");
     assert_int_equal(demo->query_drop_count, 2);

@@ -67,6 +67,7 @@ enum forward {
 #define REFUSALS(R)                                      \
     R(NONE, "none", 0)                                   \
     R(UNKNOWN_HOST, "unknown_host", 421)                 \
+    R(MISDIRECTED, "misdirected_request", 421)           \
     R(METHOD_NOT_ALLOWED, "method_not_allowed", 405)     \
     R(BAD_HOST, "bad_request_host", 400)                 \
     R(BAD_TARGET, "bad_request_target", 400)             \

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
+#include "certificates.h"
 #include "io/stream.h"
 #include "store/arena_tool.h"
 #include "worker.h"
@@ -37,10 +38,9 @@ struct edge {
     struct geo *geo;
     struct catalog *catalog;
     struct access_log *access_log;
+    struct certificates *certificates; /* NULL: no listener has TLS */
     struct limits *limits;
-    struct tls_server *tls_server;
     struct tls_client *tls_client;
-    int *certificate_of_site; /* by site id; -1: none */
     size_t worker_count;
     struct worker **workers;
     struct mailbox **mailboxes;
@@ -54,38 +54,12 @@ struct edge {
 
 /* ---- what workers share ---- */
 
-static int choose_certificate(void *user, struct slice name, const char *local_ip)
-{
-    struct edge *e = user;
-    struct site_match match;
-    struct slice asked =
-        name.data ? name : slice_of(local_ip); /* no SNI for addresses (RFC 6066 section 3) */
-    return site_find(e->sites, asked, &match) ? e->certificate_of_site[match.site->id] : -1;
-}
-
 static int build_tls(struct edge *e, struct buf *error)
 {
     const struct config *c = e->config;
-    struct tls_certificate *certificates = calloc(c->site_count, sizeof(*certificates));
-    size_t count = 0;
-    bool is_needed = false;
-    int r = 0;
-    e->certificate_of_site = calloc(c->site_count + 1, sizeof(*e->certificate_of_site));
-    if (!certificates || !e->certificate_of_site)
-        r = -ENOMEM;
-    for (size_t i = 0; r == 0 && i < c->site_count; i++) {
-        const struct config_tls *tls = &c->sites[i].tls;
-        e->certificate_of_site[i + 1] = tls->certificate ? (int)count : -1;
-        if (tls->certificate)
-            certificates[count++] = (struct tls_certificate){tls->certificate, tls->key};
-    }
-    for (size_t i = 0; i < c->listener_count; i++)
-        is_needed = is_needed || c->listeners[i].tls;
-    if (r == 0 && is_needed)
-        r = tls_server_new(certificates, count, choose_certificate, e, error, &e->tls_server);
-    free(certificates);
+    int r = certificates_new(c, e->sites, error, &e->certificates);
     for (size_t i = 0; r == 0 && i < c->site_count; i++)
-        if (c->sites[i].origin.tls && !e->tls_client)
+        if (c->sites[i].origins[0].url.tls && !e->tls_client)
             r = tls_client_new(NULL, true, error, &e->tls_client);
     return r;
 }
@@ -269,8 +243,8 @@ static int build_workers(struct edge *e)
         .flights = e->flights,
         .catalog = e->catalog,
         .access_log = e->access_log,
+        .tls_server = certificates_server(e->certificates),
         .limits = e->limits,
-        .tls_server = e->tls_server,
         .tls_client = e->tls_client,
     };
     for (size_t i = 0; r == 0 && i < e->worker_count; i++)
@@ -359,6 +333,7 @@ static int open_admin(struct edge *e, struct buf *error)
         .store = e->store,
         .limits = e->limits,
         .access_log = e->access_log,
+        .certificates = e->certificates,
         .explain = {.sites = e->sites, .catalog = e->catalog, .store = e->store},
     };
     int r = admin_open(e->loop, &c->admin, &source, error, &e->admin);
@@ -385,6 +360,8 @@ static void on_hangup(int signal_number, void *user)
     (void)signal_number;
     if (e->access_log)
         access_log_reopen(e->access_log);
+    if (e->certificates)
+        certificates_reload(e->certificates);
 }
 
 /* Waits for so many of them, STOP_GRACE_MS in all. */
@@ -434,7 +411,7 @@ static void edge_fini(struct edge *e)
         store_close(e->store);
     limits_free(e->limits);
     access_log_close(e->access_log);
-    tls_server_unref(e->tls_server);
+    certificates_free(e->certificates);
     if (e->tls_client)
         tls_client_free(e->tls_client);
     geo_unref(e->geo);
@@ -443,7 +420,6 @@ static void edge_fini(struct edge *e)
     site_table_free(e->sites);
     if (e->loop)
         loop_free(e->loop);
-    free(e->certificate_of_site);
     free(e->site_routes);
     free(e->route_edges);
     free(e->workers);
@@ -486,6 +462,8 @@ static int edge_run(struct edge *e, struct buf *error)
         r = open_admin(e, error);
     if (r == 0)
         r = open_listeners(e, error);
+    if (r == 0 && e->certificates)
+        r = certificates_start(e->certificates);
     if (r == 0)
         r = start_workers(e);
     if (r == 0)

@@ -289,6 +289,19 @@ enum step request_fail(struct request *r, const char *reason, unsigned status)
 
 /* ---- route ---- */
 
+/* A name is asked for twice: in the handshake, which chose the certificate, and here. Both must mean the same
+ * site, as one certificate may cover several, and a client may then take one connection for all of them (RFC
+ * 9110 section 7.4). */
+static bool is_misdirected(const struct request *r, struct slice host)
+{
+    struct site_match match;
+    if (!r->x->is_tls || r->x->server_name[0] == '\0')
+        return false;
+    struct slice name = slice_of(r->x->server_name);
+    return !slice_equal_nocase(name, host) &&
+           (!site_find(r->env->sites, name, &match) || match.site != r->site.site);
+}
+
 static enum refusal find_site(struct request *r)
 {
     char local[ADDR_TEXT_MAX];
@@ -303,7 +316,9 @@ static enum refusal find_site(struct request *r)
     } else if (!uri_parse_authority(host, &authority)) {
         return is_absolute ? REFUSAL_BAD_TARGET : REFUSAL_BAD_HOST;
     }
-    return site_find(r->env->sites, authority.host, &r->site) ? REFUSAL_NONE : REFUSAL_UNKNOWN_HOST;
+    if (!site_find(r->env->sites, authority.host, &r->site))
+        return REFUSAL_UNKNOWN_HOST;
+    return is_misdirected(r, authority.host) ? REFUSAL_MISDIRECTED : REFUSAL_NONE;
 }
 
 /* CDN-Loop (RFC 8586): whether the request has been through this very edge, as origin.c names it, or through

@@ -895,13 +895,15 @@ static void make_certificate(const char *folder, char key_path[100], char certif
 static void stage_add_tls(struct stage *stage)
 {
     char folder[] = "/tmp/fetch_test.XXXXXX", key_path[100], certificate_path[100];
-    struct tls_certificate certificate = {certificate_path, key_path};
+    const struct tls_identity identity = {.certificates = {{certificate_path, key_path, NULL}}, .count = 1};
+    const struct tls_server_options options = {
+        .identities = &identity, .identity_count = 1, .choose = choose_first};
     struct buf error;
 
     buf_init(&error, 1000);
     assert_non_null(mkdtemp(folder));
     make_certificate(folder, key_path, certificate_path);
-    assert_int_equal(tls_server_new(&certificate, 1, choose_first, NULL, &error, &stage->tls_server), 0);
+    assert_int_equal(tls_server_new(&options, &error, &stage->tls_server), 0);
     assert_int_equal(tls_client_new(certificate_path, true, &error, &stage->tls_client), 0);
     buf_fini(&error);
     unlink(key_path);

@@ -87,6 +87,12 @@ static bool has_unsent(const struct stream *s)
     return s->tls && tls_session_has_unsent(s->tls);
 }
 
+/* Whether bytes are encrypted before they are written. */
+static bool encrypts(const struct stream *s)
+{
+    return s->tls && !tls_session_is_ktls(s->tls);
+}
+
 static int wanted_when_open(const struct stream *s)
 {
     int events = 0;
@@ -585,7 +591,7 @@ ssize_t stream_writev(struct stream *s, const struct iovec *parts, int count, bo
     if (s->corked && !more) /* the end of what was begun with a large span */
         set_cork(s, false);
     return wrote(
-        s, s->tls ? tls_session_writev(s->tls, parts, count, more) : send_parts(s->fd, parts, count, more),
+        s, encrypts(s) ? tls_session_writev(s->tls, parts, count, more) : send_parts(s->fd, parts, count, more),
         size);
 }
 
@@ -597,13 +603,13 @@ ssize_t stream_send_span(struct stream *s, const struct span *span, bool more)
         return status;
     if (span->size == 0)
         return 0;
-    return wrote(s, s->tls ? tls_session_send_span(s->tls, span, more) : send_span(s, span, more),
+    return wrote(s, encrypts(s) ? tls_session_send_span(s->tls, span, more) : send_span(s, span, more),
                  span->size);
 }
 
 size_t stream_room(struct stream *s)
 {
-    if (s->error || !s->tls)
+    if (s->error || !encrypts(s))
         return ROOM_PLAIN; /* a write will tell */
     if (has_unsent(s)) {
         s->want_write = true;

@@ -167,12 +167,15 @@ static int set_up_plain(void **state)
 static int set_up_tls(void **state)
 {
     struct world *w = world_new();
-    struct tls_certificate certificate = {w->certificate.certificate_path, w->certificate.key_path};
+    const struct tls_identity identity = {
+        .certificates = {{w->certificate.certificate_path, w->certificate.key_path, NULL}}, .count = 1};
+    const struct tls_server_options options = {
+        .identities = &identity, .identity_count = 1, .choose = choose_first};
     struct buf error;
 
     buf_init(&error, 1000);
     test_certificate_make(&w->certificate, "DNS:a.example");
-    assert_int_equal(tls_server_new(&certificate, 1, choose_first, NULL, &error, &w->tls_server), 0);
+    assert_int_equal(tls_server_new(&options, &error, &w->tls_server), 0);
     assert_int_equal(tls_client_new(w->certificate.certificate_path, true, &error, &w->tls_client), 0);
     buf_fini(&error);
     *state = w;

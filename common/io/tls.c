@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * TLS settings. Only TLS 1.2 and 1.3 with forward secrecy and AEAD ciphers, no renegotiation, no compression.
- *
- * A server has a base context without a certificate, where every handshake starts, and a context for each
- * certificate, to which the handshake moves when the name is known. What OpenSSL takes from the context it
- * moved to (ALPN) is set on all of them alike; session tickets are the base's, so they hold for all names.
+ * TLS settings that servers and clients share, and clients. Only TLS 1.2 and 1.3 with forward secrecy and
+ * AEAD ciphers, no renegotiation, no compression. Servers are in tls_server.c.
  */
 #include "io/tls.h"
 
@@ -13,7 +10,11 @@
 #include <openssl/x509v3.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <strings.h>
+#include <string.h>
+#if defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
 #include <sys/stat.h>
 
 #include "base/addr.h"
@@ -22,36 +23,32 @@
 #include "tls_private.h"
 #include "tls_session.h"
 
-/* AES-128 first: it costs less than AES-256 and is as safe here. Clients without AES hardware put ChaCha20
- * first, and get it (SSL_OP_PRIORITIZE_CHACHA). */
-#define CIPHERS_TLS12                                                                          \
-    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:" \
-    "ECDHE-RSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384"
-#define CIPHERS_TLS13 "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384"
+/* AES-128 first where AES is done in hardware: it costs less than AES-256 and is as safe here. Clients
+ * without such hardware put ChaCha20 first, and get it (SSL_OP_PRIORITIZE_CHACHA). */
+#define TLS12(algorithm)   "ECDHE-ECDSA-" algorithm ":ECDHE-RSA-" algorithm
+#define TLS12_AES128       TLS12("AES128-GCM-SHA256")
+#define TLS12_CHACHA       TLS12("CHACHA20-POLY1305")
+#define TLS12_AES256       TLS12("AES256-GCM-SHA384")
+#define TLS13_AES128       "TLS_AES_128_GCM_SHA256"
+#define TLS13_CHACHA       "TLS_CHACHA20_POLY1305_SHA256"
+#define TLS13_AES256       "TLS_AES_256_GCM_SHA384"
+#define CIPHERS_TLS12      TLS12_AES128 ":" TLS12_CHACHA ":" TLS12_AES256
+#define CIPHERS_TLS13      TLS13_AES128 ":" TLS13_CHACHA ":" TLS13_AES256
+#define CIPHERS_TLS12_SOFT TLS12_CHACHA ":" TLS12_AES128 ":" TLS12_AES256
+#define CIPHERS_TLS13_SOFT TLS13_CHACHA ":" TLS13_AES128 ":" TLS13_AES256
 
 #define CLIENT_READ_SIZE     ((size_t)64 * 1024) /* what comes from an origin is large */
 #define FAILURE_LOG_EVERY_MS 1000
-
-struct tls_server {
-    atomic_uint reference_count;
-    tls_choose_fn *choose;
-    void *user;
-    SSL_CTX *base;
-    size_t count;
-    SSL_CTX *contexts[]; /* one a certificate, in the order given */
-};
 
 struct tls_client {
     SSL_CTX *context;
     bool verify;
 };
 
-/* In the order of our choice. Their sizes count a terminator. */
-static const unsigned char server_protocols[] = "\x02h2\x08http/1.1";
 static const unsigned char client_protocols[] = "\x08http/1.1";
 
 /* The oldest error in this thread's queue is the cause; what follows only tells who passed it on. */
-static const char *take_reason(void)
+const char *tls_take_reason(void)
 {
     unsigned long error = ERR_peek_error();
     const char *text =
@@ -61,17 +58,26 @@ static const char *take_reason(void)
     return text ? text : "unknown error";
 }
 
-/* The address at one end of a connection: getsockname's or getpeername's. */
-static void address_text(const SSL *ssl, int (*get_name)(int fd, struct sockaddr *sa, socklen_t *size),
-                         char ret_text[ADDR_TEXT_MAX])
+void tls_address_text(const SSL *ssl, tls_get_address_fn *get_address, char ret_text[ADDR_TEXT_MAX])
 {
     struct sockaddr_storage sa = {.ss_family = AF_UNSPEC};
     socklen_t size = sizeof(sa);
     struct addr addr;
 
-    get_name(tls_session_fd(SSL_get_app_data(ssl)), (struct sockaddr *)&sa, &size);
+    get_address(tls_session_fd(SSL_get_app_data(ssl)), (struct sockaddr *)&sa, &size);
     addr_from_sockaddr((struct sockaddr *)&sa, &addr);
     addr_format_ip(&addr, ret_text);
+}
+
+static bool has_fast_aes(void)
+{
+#if defined(__x86_64__)
+    return __builtin_cpu_supports("aes") && __builtin_cpu_supports("pclmul");
+#elif defined(__aarch64__)
+    return getauxval(AT_HWCAP) & HWCAP_AES;
+#else
+    return false;
+#endif
 }
 
 // NOLINTNEXTLINE(readability-non-const-parameter): the signature is OpenSSL's
@@ -81,14 +87,16 @@ static int no_passphrase(char *data, int size, int is_for_writing, void *user)
     return 0; /* OpenSSL would ask on the terminal */
 }
 
-static SSL_CTX *context_new(const SSL_METHOD *method)
+SSL_CTX *tls_context_new(const SSL_METHOD *method)
 {
+    bool fast = has_fast_aes();
     SSL_CTX *c = SSL_CTX_new(method);
 
     if (!c)
         return NULL;
-    if (!SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION) || !SSL_CTX_set_cipher_list(c, CIPHERS_TLS12) ||
-        !SSL_CTX_set_ciphersuites(c, CIPHERS_TLS13)) {
+    if (!SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION) ||
+        !SSL_CTX_set_cipher_list(c, fast ? CIPHERS_TLS12 : CIPHERS_TLS12_SOFT) ||
+        !SSL_CTX_set_ciphersuites(c, fast ? CIPHERS_TLS13 : CIPHERS_TLS13_SOFT)) {
         SSL_CTX_free(c);
         return NULL;
     }
@@ -99,126 +107,6 @@ static SSL_CTX *context_new(const SSL_METHOD *method)
     SSL_CTX_set_read_ahead(c, 1); /* a record in one recv, not its header and its body in two */
     SSL_CTX_set_default_passwd_cb(c, no_passphrase);
     return c;
-}
-
-/* --- servers
- * ----------------------------------------------------------------------------------------------------- */
-
-static int choose_protocol(SSL *ssl, const unsigned char **ret_name, unsigned char *ret_size,
-                           const unsigned char *offered, unsigned offered_size, void *unused)
-{
-    unsigned char *name;
-
-    (void)ssl, (void)unused;
-    if (SSL_select_next_proto(&name, ret_size, server_protocols, sizeof(server_protocols) - 1, offered,
-                              offered_size) != OPENSSL_NPN_NEGOTIATED)
-        return SSL_TLSEXT_ERR_NOACK; /* go on without: who offers only others may still speak HTTP/1.1 */
-    *ret_name = name;
-    return SSL_TLSEXT_ERR_OK;
-}
-
-/* OpenSSL calls it for every ClientHello, also for one without SNI. */
-static int choose_certificate(SSL *ssl, int *ret_alert, void *user)
-{
-    struct tls_server *t = user;
-    const char *sent = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-    char name[TLSEXT_MAXLEN_host_name + 1], ip[ADDR_TEXT_MAX];
-    size_t size = sent ? strnlen(sent, sizeof(name)) : 0;
-    int index;
-
-    for (size_t i = 0; i < size; i++)
-        name[i] = (char)(sent[i] >= 'A' && sent[i] <= 'Z' ? sent[i] | 0x20 : sent[i]);
-    address_text(ssl, getsockname, ip);
-    index = t->choose(t->user, slice_make(sent ? name : NULL, size), ip);
-    if (index < 0 || !CHECK((size_t)index < t->count) || !SSL_set_SSL_CTX(ssl, t->contexts[index])) {
-        *ret_alert = SSL_AD_UNRECOGNIZED_NAME;
-        return SSL_TLSEXT_ERR_ALERT_FATAL;
-    }
-    return sent ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
-}
-
-static SSL_CTX *server_context_new(void)
-{
-    SSL_CTX *c = context_new(TLS_server_method());
-
-    if (!c)
-        return NULL;
-    SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF); /* tickets only: nothing is kept here */
-    SSL_CTX_set_alpn_select_cb(c, choose_protocol, NULL);
-    return c;
-}
-
-static int load(SSL_CTX *c, const struct tls_certificate *certificate, struct buf *error)
-{
-    ERR_clear_error();
-    if (SSL_CTX_use_certificate_chain_file(c, certificate->certificate_path) != 1) {
-        buf_printf(error, "cannot read the certificate %s: %s", certificate->certificate_path, take_reason());
-        return -EINVAL;
-    }
-    if (SSL_CTX_use_PrivateKey_file(c, certificate->key_path, SSL_FILETYPE_PEM) != 1) {
-        buf_printf(error, "cannot use the key %s with the certificate %s: %s", certificate->key_path,
-                   certificate->certificate_path, take_reason());
-        return -EINVAL;
-    }
-    return 0;
-}
-
-static void server_free(struct tls_server *t)
-{
-    for (size_t i = 0; i < t->count; i++)
-        SSL_CTX_free(t->contexts[i]);
-    SSL_CTX_free(t->base);
-    free(t);
-}
-
-int tls_server_new(const struct tls_certificate *certificates, size_t count, tls_choose_fn *choose,
-                   void *user, struct buf *error, struct tls_server **ret_server)
-{
-    struct tls_server *t = calloc(1, sizeof(*t) + count * sizeof(t->contexts[0]));
-    int status = 0;
-
-    if (!t) {
-        buf_append_text(error, "out of memory");
-        return -ENOMEM;
-    }
-    atomic_init(&t->reference_count, 1);
-    t->choose = choose;
-    t->user = user;
-    t->count = count;
-    t->base = server_context_new();
-    if (!t->base)
-        status = -ENOMEM;
-    for (size_t i = 0; i < count && status == 0; i++) {
-        t->contexts[i] = server_context_new();
-        status = t->contexts[i] ? load(t->contexts[i], &certificates[i], error) : -ENOMEM;
-    }
-    if (status < 0) {
-        if (status == -ENOMEM)
-            buf_printf(error, "cannot set up TLS: %s", take_reason());
-        server_free(t);
-        return status;
-    }
-    SSL_CTX_set_tlsext_servername_callback(t->base, choose_certificate);
-    SSL_CTX_set_tlsext_servername_arg(t->base, t);
-    *ret_server = t;
-    return 0;
-}
-
-struct tls_server *tls_server_ref(struct tls_server *t)
-{
-    atomic_fetch_add_explicit(&t->reference_count, 1, memory_order_relaxed);
-    return t;
-}
-
-void tls_server_unref(struct tls_server *t)
-{
-    if (t && atomic_fetch_sub_explicit(&t->reference_count, 1, memory_order_acq_rel) == 1)
-        server_free(t);
-}
-
-SSL *tls_server_connection(struct tls_server *t)
-{
-    return SSL_new(t->base);
 }
 
 /* --- clients
@@ -239,7 +127,7 @@ static int load_authorities(SSL_CTX *c, const char *path, struct buf *error)
     if (loaded == 1)
         return 0;
     buf_printf(error, "cannot read the certificate authorities %s: %s", path ? path : "of the system",
-               take_reason());
+               tls_take_reason());
     return -EINVAL;
 }
 
@@ -253,9 +141,9 @@ int tls_client_new(const char *ca_path, bool verify, struct buf *error, struct t
         return -ENOMEM;
     }
     t->verify = verify;
-    t->context = context_new(TLS_client_method());
+    t->context = tls_context_new(TLS_client_method());
     if (!t->context) {
-        buf_printf(error, "cannot set up TLS: %s", take_reason());
+        buf_printf(error, "cannot set up TLS: %s", tls_take_reason());
         free(t);
         return -ENOMEM;
     }
@@ -329,13 +217,13 @@ void tls_log_failure(const SSL *ssl)
 {
     static atomic_uint_least64_t next_ms; /* a broken origin fails at every request */
     uint64_t now_ms = clock_monotonic_ms(), due_ms = atomic_load(&next_ms);
-    const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name), *reason = take_reason();
+    const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name), *reason = tls_take_reason();
     long verdict = SSL_get_verify_result(ssl);
     char peer[ADDR_TEXT_MAX];
 
     if (now_ms < due_ms || !atomic_compare_exchange_strong(&next_ms, &due_ms, now_ms + FAILURE_LOG_EVERY_MS))
         return;
-    address_text(ssl, getpeername, peer);
+    tls_address_text(ssl, getpeername, peer);
     log_warn("TLS with %s (%s) failed: %s", name ? name : "a server without name", peer,
              verdict == X509_V_OK ? reason : X509_verify_cert_error_string(verdict));
 }

@@ -5,7 +5,13 @@
  *
  *   write ---> [flush unsent] ---> encrypt into scratch ---> send ---> keep what the socket left: unsent
  *
- * How much is encrypted at once follows what the socket takes: a slow viewer has little unsent memory.
+ * How much is encrypted at once follows what the socket takes: a slow viewer has little unsent memory. After
+ * a silence the first records are small: a record is of use only as a whole, and one of 16 kB is more than
+ * the first window of TCP.
+ *
+ * Where the kernel encrypts (kTLS), OpenSSL writes to the socket itself, and gives the kernel the keys at the
+ * end of the handshake. From then on what the stream writes is plain, and only what OpenSSL has to say of its
+ * own (alerts, tickets) still goes through here. Reading is the same in both cases.
  */
 #include "tls_session.h"
 
@@ -19,6 +25,7 @@
 
 #include "base/guard.h"
 #include "loop_private.h"
+#include "tls_ktls.h"
 #include "tls_private.h"
 
 /* The scratch memory: records, and behind them plain bytes that have to be made contiguous first. */
@@ -29,6 +36,9 @@
 #define GATHER_MAX   ((size_t)256 << 10)
 #define UNSENT_MAX   (2 * RECORDS_SIZE) /* beyond it the peer makes us answer and does not read */
 #define RECORD_MAX   ((size_t)16 << 10) /* plain bytes of one record: RFC 8446 section 5.1 */
+#define RECORD_SMALL ((size_t)4000)     /* with its frame it fits three segments of TCP */
+#define SMALL_BYTES  (4 * RECORD_SMALL) /* so much goes out in small records */
+#define SILENCE_MS   1000u              /* after it TCP begins anew (RFC 2861), and so do small records */
 #define READS_MAX    8u /* a call: a peer that sends only key updates must not hold the loop */
 
 _Static_assert(GATHER_MAX + GATHER_MAX / 8 <= RECORDS_SIZE, "gathered records and their frames must fit");
@@ -43,6 +53,14 @@ struct tls_session {
     bool socket_ended;   /* recv has answered 0 */
     unsigned reads_left; /* calls of recv until the next turn */
     bool read_exhausted; /* the last SSL_read wanted bytes that are not there yet */
+
+    bool is_ktls;        /* the kernel encrypts */
+    bool wants_write;    /* OpenSSL writes to the socket itself, and found it full */
+    bool is_ending;      /* with a close_notify that is not out yet */
+    bool has_key_update; /* the peer wanted other keys */
+
+    uint64_t wrote_ms; /* when last: see SILENCE_MS */
+    size_t small_left; /* of SMALL_BYTES */
 
     size_t gathered_size; /* in the scratch memory; 0 between calls */
     size_t gather_max;    /* plain bytes to encrypt at once */
@@ -113,18 +131,22 @@ static void make_bio_method(void)
         bio_method = m;
 }
 
-static bool attach_bio(struct tls_session *t)
+/* With `direct` OpenSSL writes to the socket, as only so it can give the kernel keys. */
+static bool attach_bio(struct tls_session *t, bool direct)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    BIO *bio;
+    BIO *bio, *out;
 
     pthread_once(&once, make_bio_method);
     bio = bio_method ? BIO_new(bio_method) : NULL;
-    if (!bio)
+    out = bio && direct ? BIO_new_socket(t->fd, BIO_NOCLOSE) : bio;
+    if (!bio || !out) {
+        BIO_free(bio);
         return false;
+    }
     BIO_set_data(bio, t);
     BIO_set_init(bio, 1);
-    SSL_set_bio(t->ssl, bio, bio);
+    SSL_set_bio(t->ssl, bio, out);
     return true;
 }
 
@@ -176,13 +198,16 @@ size_t tls_session_room(const struct tls_session *t)
 
 bool tls_session_has_unsent(const struct tls_session *t)
 {
-    return t->unsent;
+    return t->unsent || t->wants_write;
 }
 
 int tls_session_flush(struct tls_session *t)
 {
     ssize_t n;
 
+    t->wants_write = false; /* it is tried again by who was in the middle of it */
+    if (t->is_ending)
+        return tls_session_end(t);
     if (!t->unsent)
         return t->socket_error;
     n = send_some(t, t->unsent + t->unsent_start, t->unsent_size - t->unsent_start, false);
@@ -219,7 +244,7 @@ static int send_gathered(struct tls_session *t, bool more)
 /* --- making
  * ------------------------------------------------------------------------------------------------------ */
 
-static int session_new(struct loop *l, int fd, SSL *ssl, struct tls_session **ret_session)
+static int session_new(struct loop *l, int fd, SSL *ssl, bool direct, struct tls_session **ret_session)
 {
     struct tls_session *t = ssl ? calloc(1, sizeof(*t)) : NULL;
 
@@ -231,7 +256,9 @@ static int session_new(struct loop *l, int fd, SSL *ssl, struct tls_session **re
     t->loop = l;
     t->fd = fd;
     t->gather_max = GATHER_START;
-    if (!attach_bio(t)) {
+    t->small_left = SMALL_BYTES;
+    t->wrote_ms = loop_now_ms(l);
+    if (!attach_bio(t, direct)) {
         tls_session_free(t);
         return -ENOMEM;
     }
@@ -243,7 +270,8 @@ static int session_new(struct loop *l, int fd, SSL *ssl, struct tls_session **re
 int tls_session_accept(struct loop *l, int fd, struct tls_server *server, struct tls_session **ret_session)
 {
     struct tls_session *t;
-    int status = session_new(l, fd, tls_server_connection(server), &t);
+    bool direct = tls_server_has_ktls(server) && tls_ktls_enable(fd);
+    int status = session_new(l, fd, tls_server_connection(server), direct, &t);
 
     if (status < 0)
         return status;
@@ -257,7 +285,7 @@ int tls_session_connect(struct loop *l, int fd, struct tls_client *client, const
                         struct tls_session **ret_session)
 {
     struct tls_session *t;
-    int status = session_new(l, fd, tls_client_connection(client, server_name), &t);
+    int status = session_new(l, fd, tls_client_connection(client, server_name), false, &t);
 
     if (status < 0)
         return status;
@@ -282,14 +310,48 @@ void tls_session_free(struct tls_session *t)
 /* What an SSL_ call that answered `result` means; directly after it. 0: the peer has ended as it should. */
 static int outcome(struct tls_session *t, int result)
 {
+    int error = errno;
+
     switch (SSL_get_error(t->ssl, result)) {
     case SSL_ERROR_WANT_READ: return -EAGAIN;
+    case SSL_ERROR_WANT_WRITE: t->wants_write = true; return -EAGAIN;
     case SSL_ERROR_ZERO_RETURN: return 0;
+    case SSL_ERROR_SYSCALL:
+        if (!t->socket_error && !t->socket_ended && error == EPIPE) /* of a write of OpenSSL's own */
+            t->socket_error = -error;
+        break;
     default: break;
     }
     if (t->socket_error)
         return t->socket_error;
     return t->socket_ended ? -ECONNRESET : -EPROTO;
+}
+
+static void on_message(int is_written, int version, int type, const void *data, size_t size, SSL *ssl,
+                       void *user)
+{
+    struct tls_session *t = user;
+
+    (void)version, (void)ssl;
+    if (!is_written && type == SSL3_RT_HANDSHAKE && size > 0 && *(const char *)data == SSL3_MT_KEY_UPDATE)
+        t->has_key_update = true;
+}
+
+/* Who encrypts from now on. */
+static void settle_on_kernel(struct tls_session *t)
+{
+    BIO *in = SSL_get_rbio(t->ssl), *out = SSL_get_wbio(t->ssl);
+
+    t->is_ktls = in != out && BIO_get_ktls_send(out);
+    if (t->is_ktls) {
+        SSL_set_msg_callback(t->ssl, on_message);
+        SSL_set_msg_callback_arg(t->ssl, t);
+    } else if (in != out) { /* a cipher that the kernel does not know */
+        BIO_up_ref(in);
+        SSL_set0_wbio(t->ssl, in);
+    }
+    if (t->server)
+        tls_server_note_open(t->server, t->ssl, t->is_ktls);
 }
 
 int tls_session_handshake(struct tls_session *t)
@@ -300,6 +362,8 @@ int tls_session_handshake(struct tls_session *t)
     t->reads_left = READS_MAX;
     result = SSL_do_handshake(t->ssl);
     status = result == 1 ? 0 : outcome(t, result);
+    if (result == 1)
+        settle_on_kernel(t);
     if (result != 1 && status == 0)
         status = -ECONNRESET;
     if (status == -EPROTO && !t->server)
@@ -322,6 +386,8 @@ ssize_t tls_session_read(struct tls_session *t, void *data, size_t size)
     send_gathered(t, false); /* answers to key updates; if that breaks the socket, the next write says so */
     if (result == 1)
         return (ssize_t)n;
+    if (t->is_ktls && t->has_key_update && status != -EAGAIN && status != 0)
+        tls_server_note_key_update(t->server);
     if (t->server && t->socket_ended && status == -ECONNRESET)
         return 0; /* browsers end like that, and nothing of a request hangs on it */
     return status;
@@ -347,16 +413,28 @@ static int encrypt(struct tls_session *t, const char *data, size_t size)
     const char *begin = data;
     size_t n;
 
+    ERR_clear_error();
     while (size > 0) {
-        ERR_clear_error();
-        if (SSL_write_ex(t->ssl, data, size, &n) != 1) {
+        if (SSL_write_ex(t->ssl, data, t->small_left > 0 ? size_min(size, RECORD_SMALL) : size, &n) != 1) {
             t->gathered_size = 0;
             return t->socket_error = -EPROTO;
         }
+        t->small_left -= size_min(t->small_left, n);
         data += n;
         size -= n;
     }
     return guard_is_lost(begin) ? give_up_lost(t) : 0;
+}
+
+/* Before each write. */
+static int begin_write(struct tls_session *t)
+{
+    uint64_t now_ms = loop_now_ms(t->loop);
+
+    if (now_ms - t->wrote_ms >= SILENCE_MS)
+        t->small_left = SMALL_BYTES;
+    t->wrote_ms = now_ms;
+    return tls_session_flush(t);
 }
 
 /* Sends what was encrypted from `size` plain bytes, and learns from it how much to encrypt the next time. */
@@ -409,7 +487,7 @@ static int encrypt_parts(struct tls_session *t, const struct iovec *parts, int c
 
 ssize_t tls_session_writev(struct tls_session *t, const struct iovec *parts, int count, bool more)
 {
-    int status = tls_session_flush(t);
+    int status = begin_write(t);
     size_t size = 0;
 
     if (status < 0)
@@ -447,7 +525,7 @@ static ssize_t encrypt_file(struct tls_session *t, const struct span *span, size
 
 ssize_t tls_session_send_span(struct tls_session *t, const struct span *span, bool more)
 {
-    int status = tls_session_flush(t);
+    int status = begin_write(t);
     ssize_t size = (ssize_t)size_min(span->size, t->gather_max);
 
     if (status < 0)
@@ -463,10 +541,15 @@ ssize_t tls_session_send_span(struct tls_session *t, const struct span *span, bo
 
 int tls_session_end(struct tls_session *t)
 {
-    int status;
+    int status, result;
 
     ERR_clear_error();
-    SSL_shutdown(t->ssl);
+    result = SSL_shutdown(t->ssl);
+    t->is_ending = t->is_ktls && result < 0 && SSL_get_error(t->ssl, result) == SSL_ERROR_WANT_WRITE;
+    if (t->is_ending) {
+        t->wants_write = true;
+        return -EAGAIN;
+    }
     status = send_gathered(t, false);
     if (status < 0)
         return status;
@@ -481,6 +564,11 @@ const char *tls_session_server_name(const struct tls_session *t)
     const char *name = SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name);
 
     return name ? name : "";
+}
+
+bool tls_session_is_ktls(const struct tls_session *t)
+{
+    return t->is_ktls;
 }
 
 bool tls_session_is_http2(const struct tls_session *t)

@@ -19,7 +19,8 @@ int tls_session_connect(struct loop *l, int fd, struct tls_client *client, const
                         struct tls_session **ret_session);
 void tls_session_free(struct tls_session *t); /* sends nothing; NULL is fine */
 
-/* 0: done. -EAGAIN: call again when the socket is readable. -EPROTO: TLS failed; else the socket did. */
+/* 0: done. -EAGAIN: call again when the socket is readable, or writable if tls_session_has_unsent. -EPROTO:
+ * TLS failed; else the socket did. */
 int tls_session_handshake(struct tls_session *t);
 
 /* As stream_read. A client's session takes an end without close_notify for -ECONNRESET: what came may be cut
@@ -39,6 +40,9 @@ size_t tls_session_room(const struct tls_session *t);
 bool tls_session_has_unsent(const struct tls_session *t);
 int tls_session_flush(struct tls_session *t); /* 0: all is sent; -EAGAIN: not all; else broken */
 int tls_session_end(struct tls_session *t);   /* close_notify; as tls_session_flush */
+
+/* The kernel encrypts: bytes are written to the socket as they are, not with the functions above. */
+bool tls_session_is_ktls(const struct tls_session *t);
 
 const char *tls_session_server_name(const struct tls_session *t);
 bool tls_session_is_http2(const struct tls_session *t); /* ALPN agreed on "h2" */

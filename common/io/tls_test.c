@@ -118,10 +118,18 @@ static int set_up(void **state)
     buf_init(&error, 1000);
     test_certificate_make(&w->a, "DNS:a.example,IP:127.0.0.1");
     test_certificate_make(&w->b, "DNS:b.example");
-    assert_int_equal(tls_server_new((struct tls_certificate[]){{w->a.certificate_path, w->a.key_path},
-                                                               {w->b.certificate_path, w->b.key_path}},
-                                    2, choose, w, &error, &w->server),
-                     0);
+    assert_int_equal(
+        tls_server_new(
+            &(struct tls_server_options){
+                .identities =
+                    (struct tls_identity[]){
+                        {.certificates = {{w->a.certificate_path, w->a.key_path, NULL}}, .count = 1},
+                        {.certificates = {{w->b.certificate_path, w->b.key_path, NULL}}, .count = 1}},
+                .identity_count = 2,
+                .choose = choose,
+                .user = w},
+            &error, &w->server),
+        0);
     buf_fini(&error);
     w->accepted = w->connecting = (struct side){.world = w, .open_status = NOTHING_YET};
     assert_int_equal(loop_new(&w->loop), 0);
@@ -441,12 +449,15 @@ static void test_client_does_not_verify_nothing(void **state)
 static void assert_refused(struct world *w, const char *certificate_path, const char *key_path,
                            const char *named)
 {
+    const struct tls_identity identity = {.certificates = {{certificate_path, key_path, NULL}}, .count = 1};
     struct tls_server *server = NULL;
     struct buf error;
 
     buf_init(&error, 1000);
-    assert_true(tls_server_new(&(struct tls_certificate){certificate_path, key_path}, 1, choose, w, &error,
-                               &server) < 0);
+    assert_true(tls_server_new(
+                    &(struct tls_server_options){
+                        .identities = &identity, .identity_count = 1, .choose = choose, .user = w},
+                    &error, &server) < 0);
     assert_null(server);
     buf_append_char(&error, '\0');
     if (!strstr(error.data, named))

@@ -9,6 +9,7 @@
 
 #include "access_log.h"
 #include "admin/explain.h"
+#include "certificates.h"
 #include "http/fetch.h"
 #include "http/server.h"
 #include "ledger.h"
@@ -28,6 +29,7 @@ struct admin_source {
     struct store *store;                 /* NULL: none */
     const struct limits *limits;         /* NULL: none */
     const struct access_log *access_log; /* NULL: none */
+    struct certificates *certificates;   /* NULL: none */
     struct explain_source explain;       /* store NULL: nothing is explained */
 };
 

@@ -246,6 +246,49 @@ static void write_connections(struct buf *out, const struct snapshot *s)
             s->system_calls);
 }
 
+static void write_certificates(struct buf *out, const struct snapshot *s)
+{
+    struct tls_certificate_info infos[TLS_CERTIFICATES_MAX];
+
+    begin_family(out, "certificate_not_after_seconds", "gauge", "When a site's certificate expires, since the epoch.");
+    for (size_t i = 0; s->source->certificates && i < s->source->site_count; i++) {
+        int identity = certificates_of_site(s->source->certificates, (unsigned)i + 1);
+        size_t count = identity < 0 ? 0
+                                    : tls_server_certificates(certificates_server(s->source->certificates),
+                                                              (size_t)identity, infos);
+
+        for (size_t k = 0; k < count; k++) {
+            struct label labels[] = {{"site", s->source->site_names[i]}, {"kind", infos[k].kind}};
+
+            sample(out, "certificate_not_after_seconds", labels, ARRAY_COUNT(labels),
+                   (uint64_t)infos[k].not_after_s);
+        }
+    }
+}
+
+static void write_tls(struct buf *out, const struct snapshot *s)
+{
+    struct label full = {"kind", "full"}, resumed = {"kind", "resumed"};
+    struct label kernel = {"by", "kernel"}, process = {"by", "process"};
+
+    begin_family(out, "tls_handshakes_total", "counter", "Handshakes that ended well.");
+    sample(out, "tls_handshakes_total", &full, 1, s->tls.full);
+    sample(out, "tls_handshakes_total", &resumed, 1, s->tls.resumed);
+    begin_family(out, "tls_connections_total", "counter", "TLS connections, by who encrypts.");
+    sample(out, "tls_connections_total", &kernel, 1, s->tls.ktls);
+    sample(out, "tls_connections_total", &process, 1, s->tls.user_space);
+    counter(out, "tls_unknown_names_total", "Handshakes refused for the name asked for.", s->tls.unknown_names);
+    counter(out, "tls_ktls_key_updates_total", "Connections that broke as the kernel could not change keys.",
+            s->tls.ktls_key_updates);
+    counter(out, "tls_ocsp_stapled_total", "OCSP responses stapled.", s->tls.stapled);
+    counter(out, "tls_ocsp_not_stapled_total", "OCSP responses asked for where there was none that holds.",
+            s->tls.not_stapled);
+    counter(out, "tls_reloads_total", "Certificates and ticket keys read anew.", s->tls.reloads);
+    counter(out, "tls_reload_failures_total", "Certificates and ticket keys that could not be read anew.",
+            s->tls.reload_failures);
+    write_certificates(out, s);
+}
+
 static void write_histogram(struct buf *out, const char *cause, const uint64_t *buckets, uint64_t sum_us)
 {
     struct label labels[] = {{"cause", cause}, {"le", NULL}};
@@ -283,6 +326,7 @@ bool metrics_write(const struct snapshot *s, struct buf *out)
     write_arena(out, &s->store);
     write_origin(out, s);
     write_connections(out, s);
+    write_tls(out, s);
     write_latency(out, s->ledger);
     counter(out, "access_log_records_total", "Requests put into the access log's buffers.",
             s->access_log.records);

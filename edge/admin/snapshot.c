@@ -46,6 +46,8 @@ bool snapshot_take(const struct admin_source *source, int64_t wall_ms, struct sn
         limits_stats(source->limits, &s.limits);
     if (source->access_log)
         access_log_stats(source->access_log, &s.access_log);
+    if (source->certificates)
+        tls_server_stats(certificates_server(source->certificates), &s.tls);
     *ret_snapshot = s;
     return true;
 }

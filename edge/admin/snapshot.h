@@ -20,6 +20,7 @@ struct snapshot {
     struct store_stats store;
     struct limits_stats limits;
     struct access_log_stats access_log;
+    struct tls_server_stats tls;
     uint64_t checks_failed;
 };
 

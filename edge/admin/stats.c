@@ -217,6 +217,50 @@ static void write_connections(struct json *j, const struct snapshot *s)
     json_close(j, '}');
 }
 
+static void write_time(struct json *j, const char *name, int64_t wall_ms);
+
+static void write_certificates(struct json *j, const struct admin_source *source)
+{
+    struct tls_certificate_info infos[TLS_CERTIFICATES_MAX];
+
+    json_open(j, "certificates", '[');
+    for (size_t i = 0; source->certificates && i < source->site_count; i++) {
+        int identity = certificates_of_site(source->certificates, (unsigned)i + 1);
+        size_t count = identity < 0 ? 0
+                                    : tls_server_certificates(certificates_server(source->certificates),
+                                                              (size_t)identity, infos);
+
+        for (size_t k = 0; k < count; k++) {
+            json_open(j, NULL, '{');
+            json_text(j, "site", slice_of(source->site_names[i]));
+            json_text(j, "kind", slice_of(infos[k].kind));
+            write_time(j, "not_after", infos[k].not_after_s * 1000);
+            if (infos[k].ocsp_until_s > 0)
+                write_time(j, "ocsp_until", infos[k].ocsp_until_s * 1000);
+            json_close(j, '}');
+        }
+    }
+    json_close(j, ']');
+}
+
+static void write_tls(struct json *j, const struct snapshot *s)
+{
+    json_open(j, "tls", '{');
+    json_u64(j, "handshakes_full", s->tls.full);
+    json_u64(j, "handshakes_resumed", s->tls.resumed);
+    json_u64(j, "unknown_names", s->tls.unknown_names);
+    json_u64(j, "ktls", s->tls.ktls);
+    json_u64(j, "user_space", s->tls.user_space);
+    json_u64(j, "ktls_key_updates", s->tls.ktls_key_updates);
+    json_u64(j, "ocsp_stapled", s->tls.stapled);
+    json_u64(j, "ocsp_not_stapled", s->tls.not_stapled);
+    json_u64(j, "ticket_epoch", s->tls.ticket_epoch);
+    json_u64(j, "reloads", s->tls.reloads);
+    json_u64(j, "reload_failures", s->tls.reload_failures);
+    write_certificates(j, s->source);
+    json_close(j, '}');
+}
+
 static void write_latency(struct json *j, const struct ledger_sum *sum)
 {
     json_open(j, "first_byte", '{');
@@ -273,6 +317,7 @@ bool stats_write(const struct snapshot *s, struct buf *out)
     write_arena(&j, &s->store);
     write_origin(&j, s);
     write_connections(&j, s);
+    write_tls(&j, s);
     write_latency(&j, s->ledger);
     json_open(&j, "access_log", '{');
     json_u64(&j, "records", s->access_log.records);

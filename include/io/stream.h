@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A connection as a stream of bytes: TCP or TLS over it (kTLS later), and nothing more. It hides non-blocking
- * sockets, handshakes, partial writes and sendfile. Reads and writes never block: they answer -EAGAIN, and
- * the owner is told when to go on.
+ * A connection as a stream of bytes: TCP or TLS over it, and nothing more. It hides non-blocking sockets,
+ * handshakes, who encrypts (the kernel or we), partial writes and sendfile. Reads and writes never block: they
+ * answer -EAGAIN, and the owner is told when to go on.
  *
  *   connecting/handshaking --on_open--> open --(error, or the peer ended)--> read and write say so
  * --stream_close--> gone
