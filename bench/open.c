@@ -31,8 +31,9 @@ static struct store *open_arena(const char *path, uint64_t count)
     struct store *store;
     struct buf error;
     uint64_t regions = count * RECORD_BYTES / REGION_BYTES + 6;
-    struct store_options options = {.path = path,
-                                    .size_bytes = regions * REGION_BYTES,
+    struct store_disk disk = {path, regions * REGION_BYTES};
+    struct store_options options = {.disks = &disk,
+                                    .disk_count = 1,
                                     .region_bytes = REGION_BYTES,
                                     .object_bytes_avg = regions * REGION_BYTES / count};
     buf_init(&error, 1000);

@@ -120,8 +120,9 @@ int main(int argc, char **argv)
     struct buf error;
     struct bench b = {.count = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 100000};
     uint64_t size_bytes = (uint64_t)b.count * 1400 + 5 * REGION_BYTES;
-    struct store_options options = {.path = argc > 1 ? argv[1] : "/tmp/bench-store",
-                                    .size_bytes = size_bytes,
+    struct store_disk disk = {argc > 1 ? argv[1] : "/tmp/bench-store", size_bytes};
+    struct store_options options = {.disks = &disk,
+                                    .disk_count = 1,
                                     .region_bytes = REGION_BYTES,
                                     .object_bytes_avg = size_bytes / (b.count + 1)};
     buf_init(&error, 1000);

@@ -125,9 +125,10 @@ static uint64_t object_bytes_avg(uint64_t arena_bytes)
 static int build_store(struct edge *e, struct buf *error)
 {
     const struct config *c = e->config;
+    struct store_disk disk = {c->arena.path, c->arena.size_bytes};
     struct store_options options = {
-        .path = c->arena.path,
-        .size_bytes = c->arena.size_bytes,
+        .disks = &disk,
+        .disk_count = c->arena.path ? 1 : 0,
         .region_bytes = c->arena.region_size_bytes,
         .transient_bytes = c->limits.transient_bytes_max,
         .object_bytes_avg = object_bytes_avg(c->arena.size_bytes),

@@ -107,11 +107,26 @@ static int add_piece(struct flight *f, uint64_t start, uint64_t size)
     return 0;
 }
 
+/* Of the key under which the piece from `start` on will stand. */
+static struct hash128 piece_hash(struct flight *f, uint64_t start)
+{
+    struct buf text;
+    struct store_key key = {f->hash, f->key_text};
+    buf_init(&text, STORE_KEY_TEXT_MAX + 64);
+    if (is_sliced(f))
+        flight_slice_key(f->table, f->key_text, f->head.representation, start / f->table->slice_bytes, &text,
+                         &key);
+    buf_fini(&text);
+    return key.hash;
+}
+
 /* Room in the store, or, when the store has none, in transient memory: viewers come first. */
-static int reserve(struct flight *f, bool keep, size_t head_size, uint64_t body_size)
+static int reserve(struct flight *f, bool keep, size_t head_size, uint64_t start, uint64_t body_size)
 {
     struct store_reservation want = {
         .head_size_max = head_size, .body_size_bytes = body_size, .transient = !keep};
+    if (keep)
+        want.hash = piece_hash(f, start);
     int r = store_reserve(f->table->store, &want, &f->writer);
     if (r < 0 && keep) {
         want.transient = true;
@@ -141,7 +156,7 @@ static int open_piece(struct flight *f)
         size = f->head.total_size_bytes - start;
         keep = keep && start == 0 && f->limit_bytes == f->head.total_size_bytes;
     }
-    int r = reserve(f, keep, head_room(f), size);
+    int r = reserve(f, keep, head_room(f), start, size);
     if (r < 0)
         return r;
     f->writer_start_bytes = start;
@@ -184,7 +199,7 @@ static int promote(struct flight *f)
     struct store_object old = f->pieces[0].view, view;
     f->is_collecting = false;
     f->writer = NULL;
-    int r = reserve(f, f->is_kept, head_room(f), f->table->slice_bytes);
+    int r = reserve(f, f->is_kept, head_room(f), 0, f->table->slice_bytes);
     if (r == 0)
         r = store_write(f->writer, old.body, f->filled_bytes);
     if (r < 0) {
@@ -227,7 +242,8 @@ static int store_head_of_slices(struct flight *f)
 {
     uint64_t representation = f->head.representation;
     struct store_reservation want = {.head_size_max = f->key_text.size + f->head.stored.size,
-                                     .body_size_bytes = sizeof(representation)};
+                                     .body_size_bytes = sizeof(representation),
+                                     .hash = f->hash};
     struct store_key key = {f->hash, f->key_text};
     struct store_writer *writer;
     int r = store_reserve(f->table->store, &want, &writer);
@@ -369,7 +385,8 @@ static void end(struct flight *f, enum flight_phase phase)
 static int store_collected(struct flight *f, const struct store_key *key, const struct store_meta *meta)
 {
     struct store_reservation want = {.head_size_max = f->key_text.size + f->head.stored.size,
-                                     .body_size_bytes = f->filled_bytes};
+                                     .body_size_bytes = f->filled_bytes,
+                                     .hash = key->hash};
     struct store_writer *writer;
     int r = store_reserve(f->table->store, &want, &writer);
     if (r < 0)
@@ -480,7 +497,8 @@ static bool store_again(struct flight *f, struct slice head, const struct store_
 {
     struct store_key key = {f->hash, f->key_text};
     struct store_reservation want = {.head_size_max = f->key_text.size + head.size,
-                                     .body_size_bytes = f->stale.body_size_bytes};
+                                     .body_size_bytes = f->stale.body_size_bytes,
+                                     .hash = f->hash};
     struct store_writer *writer;
     if (store_reserve(f->table->store, &want, &writer) < 0)
         return false;

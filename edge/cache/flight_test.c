@@ -33,8 +33,9 @@ static int set_up(void **state)
     buf_init(&error, 4096);
     strcpy(s->path, "/tmp/flight-test-XXXXXX");
     assert_non_null(mkdtemp(s->path));
+    struct store_disk disk = {s->path, 16u << 20};
     struct store_options options = {
-        .path = s->path, .size_bytes = 16u << 20, .region_bytes = 1u << 20, .transient_bytes = 8u << 20};
+        .disks = &disk, .disk_count = 1, .region_bytes = 1u << 20, .transient_bytes = 8u << 20};
     assert_int_equal(store_open(&options, &error, &s->store), 0);
     for (size_t i = 0; i < WORKERS; i++) {
         assert_int_equal(loop_new(&s->loops[i]), 0);

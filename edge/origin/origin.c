@@ -218,7 +218,8 @@ static bool place_marker(struct fill *f, const struct store_key *key, struct sli
     hash_secret_new(random);
     memcpy(ret_epoch, random, sizeof(*ret_epoch));
     struct store_reservation want = {.head_size_max = key->text.size,
-                                     .body_size_bytes = sizeof(*ret_epoch) + names.size};
+                                     .body_size_bytes = sizeof(*ret_epoch) + names.size,
+                                     .hash = key->hash};
     if (!key_marker_write(*ret_epoch, names, &f->origin->resolved) ||
         store_reserve(store, &want, &writer) < 0)
         return false;

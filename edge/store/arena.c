@@ -136,6 +136,13 @@ bool arena_has(struct arena *a, const struct arena_place *place)
                  atomic_load_explicit(&r->hidden_sequence, memory_order_acquire) == place->sequence);
 }
 
+bool arena_owns(const struct arena *a, const struct store_region *region)
+{
+    /* As numbers: the region may be of another pool, or of none. */
+    uintptr_t begin = (uintptr_t)a->pool, end = (uintptr_t)(a->pool + a->pool_count);
+    return (uintptr_t)region >= begin && (uintptr_t)region < end;
+}
+
 struct arena_place arena_place_of(struct arena *a, struct store_region *region, uint64_t offset_bytes)
 {
     struct arena_region *r = arena_region_of(region);

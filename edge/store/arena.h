@@ -75,7 +75,8 @@ void arena_finish(struct arena *a, struct arena_extent *x);
 
 /* A reference to the region that stands at this place, or NULL if it is gone, or not verified yet. */
 struct store_region *arena_ref(struct arena *a, const struct arena_place *place);
-bool arena_has(struct arena *a, const struct arena_place *place); /* true also for what is pending */
+bool arena_has(struct arena *a, const struct arena_place *place);     /* true also for what is pending */
+bool arena_owns(const struct arena *a, const struct store_region *r); /* false: another's, or transient */
 struct arena_place arena_place_of(struct arena *a, struct store_region *r, uint64_t offset_bytes);
 
 /* Numbers that grow, over restarts too: of two records of one key the one sealed later is told by it. Never

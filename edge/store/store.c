@@ -1,124 +1,67 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Opening and closing, finding and changing objects. Writing them is in store_writer.c. */
+/*
+ * The store of several disks: which one an object goes to, and finding it wherever it is. Writing objects is
+ * in store_writer.c, and all that there is on one disk in disk.c.
+ *
+ * An object belongs to one disk, by its hash and the disks' budgets, and is put there. It is looked for there
+ * first, then on the others: when a disk has come or gone, what others own now is still found where it was
+ * put. Storing it anew removes it elsewhere, so there are no two of it.
+ */
 #include "store/store.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/check.h"
-#include "base/log.h"
-#include "store/record.h"
+#include "store/rendezvous.h"
 #include "store/store_private.h"
-
-#define OBJECT_BYTES_AVG_DEFAULT ((uint64_t)256 * 1024)
-#define SYNC_INTERVAL_MS_DEFAULT 3000
 
 /* ---- opening and closing ---- */
 
-/* Clears the folder of what cannot be used, and says why. What only cannot be read just now is left alone.
- * *ret_has_index is false when there is an arena without an index that can be used. */
-static int folder_judge(struct folder *f, uint64_t region_bytes, uint64_t room_bytes, bool *ret_has_index)
+/* The secret of an arena that is there, so that new ones get the same; else a new one. */
+static void choose_secret(struct store *s, const struct store_options *o)
 {
-    uint64_t arena_id = 0;
-    const char *reason = NULL;
-    *ret_has_index = true;
-    int rv = superblock_probe(f, region_bytes, &reason, &arena_id);
-    if (rv < 0)
-        return rv;
-    if (reason) {
-        if (superblock_is_foreign(f) && folder_set_aside(f, room_bytes))
-            log_warn(
-                "arena %s: %s; it starts empty, and what was there is in its folder set-aside, to be deleted "
-                "when nobody needs it",
-                f->path, reason);
-        else if (reason[0] != '\0')
-            log_warn("arena %s: %s; it starts empty, and what was there is removed", f->path, reason);
-        folder_clear(f);
-        return 0;
-    }
-    rv = index_probe(f, arena_id, &reason);
-    if (rv < 0 || !reason)
-        return rv;
-    log_warn("arena %s: %s; it is made again from the regions, while serving", f->path, reason);
-    *ret_has_index = false;
-    return unlinkat(f->fd, "index", 0) < 0 && errno != ENOENT ? -errno : 0;
+    for (size_t i = 0; i < o->disk_count; i++)
+        if (disk_read_secret(o->disks[i].path, s->hash_secret))
+            return;
+    hash_secret_new(s->hash_secret);
 }
 
-static int keeper_begin(struct store *s)
+static int open_disk(struct store *s, const struct store_options *o, size_t number, struct buf *error)
 {
-    const struct store_options *o = &s->options;
-    struct keeper_options options = {.arena = s->arena,
-                                     .index = s->index,
-                                     .superblock = s->superblock,
-                                     .path = o->path,
-                                     .interval_ms = o->sync_interval_ms ? o->sync_interval_ms
-                                                                        : SYNC_INTERVAL_MS_DEFAULT};
-    return keeper_start(&options, &s->keeper);
+    struct disk_options options = {.path = o->disks[number].path,
+                                   .size_bytes = o->disks[number].size_bytes,
+                                   .region_bytes = o->region_bytes,
+                                   .object_bytes_avg = o->object_bytes_avg,
+                                   .sync_interval_ms = o->sync_interval_ms,
+                                   .hash_secret = s->hash_secret};
+    return disk_open(&options, error, &s->disks[number]);
 }
 
-static int arena_start(struct store *s, struct buf *error)
-{
-    const struct store_options *o = &s->options;
-    uint64_t average = o->object_bytes_avg ? o->object_bytes_avg : OBJECT_BYTES_AVG_DEFAULT;
-    uint64_t bucket_count = index_bucket_count(o->size_bytes / average);
-    struct arena_options options = {.size_bytes = o->size_bytes,
-                                    .region_bytes = o->region_bytes,
-                                    .room_bytes = index_file_bytes(bucket_count)};
-    int rv = arena_check(&options, o->path, error);
-    if (rv == 0)
-        rv = folder_open(o->path, error, &s->folder);
-    if (rv < 0)
-        return rv;
-    bool has_index;
-    rv = folder_judge(&s->folder, o->region_bytes, o->size_bytes + options.room_bytes, &has_index);
-    if (rv == 0)
-        rv = superblock_open(&s->folder, o->region_bytes, &s->superblock, &s->left);
-    if (rv == 0 && !has_index) /* said before a new one is made: a kill must not make it forgotten */
-        rv = superblock_forget_index(s->superblock);
-    if (rv < 0)
-        buf_printf(error, "arena %s: it cannot be opened: %s", o->path, strerror(-rv));
-    if (rv == 0)
-        rv = arena_open(&options, &s->folder, s->superblock, s->left, error, &s->arena);
-    if (rv == 0)
-        rv = index_open(&s->folder, s->arena, s->superblock->arena_id, bucket_count, error, &s->index);
-    if (rv == 0 && (rv = keeper_begin(s)) < 0)
-        buf_printf(error, "arena %s: its thread cannot be started: %s", o->path, strerror(-rv));
-    return rv;
-}
-
-/* Without an index the opening failed, and all is as it was found. */
 static void store_free(struct store *s)
 {
-    if (s->keeper)
-        keeper_stop(s->keeper);
-    bool synced = s->index ? index_close(s->index, &s->folder) : s->left == LEFT_CLEAN;
-    if (s->arena)
-        synced = arena_close(s->arena) && synced;
-    if (s->superblock)
-        superblock_close(s->superblock, synced);
-    if (s->options.path)
-        folder_close(&s->folder);
+    for (size_t i = 0; i < s->disk_count; i++)
+        disk_close(s->disks[i]);
     free(s);
 }
 
 int store_open(const struct store_options *options, struct buf *error, struct store **ret_store)
 {
+    if (!CHECK(options->disk_count <= STORE_DISKS_MAX))
+        return -EINVAL;
     struct store *s = calloc(1, sizeof(*s));
     if (!s)
         return -ENOMEM;
-    s->options = *options;
-    s->folder = (struct folder){.fd = -1, .lock_fd = -1};
     s->transient.max_bytes = options->transient_bytes;
-    int rv = options->path ? arena_start(s, error) : 0;
-    if (rv < 0) {
-        store_free(s);
-        return rv;
+    choose_secret(s, options);
+    for (size_t i = 0; i < options->disk_count; i++) {
+        int rv = open_disk(s, options, i, error);
+        if (rv < 0) {
+            store_free(s);
+            return rv;
+        }
+        s->disk_count++;
     }
-    if (s->superblock)
-        memcpy(s->hash_secret, s->superblock->hash_secret, HASH_SECRET_SIZE);
-    else
-        hash_secret_new(s->hash_secret);
     *ret_store = s;
     return 0;
 }
@@ -131,7 +74,10 @@ void store_close(struct store *s)
 
 bool store_sync(struct store *s)
 {
-    return !s->keeper || keeper_sync(s->keeper);
+    bool is_synced = true;
+    for (size_t i = 0; i < s->disk_count; i++)
+        is_synced = disk_sync(s->disks[i]) && is_synced;
+    return is_synced;
 }
 
 const uint8_t *store_hash_secret(const struct store *s)
@@ -139,25 +85,57 @@ const uint8_t *store_hash_secret(const struct store *s)
     return s->hash_secret;
 }
 
+/* ---- which disk ---- */
+
+static size_t owner(const struct store *s, struct hash128 hash)
+{
+    struct rendezvous_seat seats[STORE_DISKS_MAX];
+    if (s->disk_count <= 1)
+        return 0;
+    for (size_t i = 0; i < s->disk_count; i++)
+        seats[i] =
+            (struct rendezvous_seat){s->disks[i]->superblock->arena_id, s->disks[i]->options.size_bytes};
+    return rendezvous_choose(hash, seats, s->disk_count);
+}
+
+struct disk *store_disk_for(const struct store *s, struct hash128 hash)
+{
+    size_t i = owner(s, hash);
+    return i < s->disk_count ? s->disks[i] : NULL;
+}
+
+void store_forget_elsewhere(struct store *s, const struct disk *d, const struct store_key *key)
+{
+    for (size_t i = 0; i < s->disk_count; i++)
+        if (s->disks[i] != d) {
+            struct store_key own = disk_key(s->disks[i], key);
+            disk_remove(s->disks[i], &own);
+        }
+}
+
+/* The disk on which it was found, or NULL. */
+static struct disk *disk_of(const struct store *s, const struct store_object *o)
+{
+    for (size_t i = 0; i < s->disk_count; i++)
+        if (disk_has(s->disks[i], o))
+            return s->disks[i];
+    return NULL;
+}
+
 /* ---- objects ---- */
+
+static bool look_on(struct disk *d, const struct store_key *key, struct store_object *ret_object)
+{
+    struct store_key own = disk_key(d, key);
+    return disk_lookup(d, &own, ret_object);
+}
 
 bool store_lookup(struct store *s, const struct store_key *key, struct store_object *ret_object)
 {
-    struct index_hit hit;
-    struct store_object o;
-    if (!s->index || !index_find(s->index, key->hash, &hit))
-        return false;
-    enum record_found found = record_read(hit.region, &hit.place, key, &o);
-    if (found == RECORD_OK && !region_is_bad(hit.region)) {
-        o.meta = hit.meta;
-        *ret_object = o;
-        return true;
-    }
-    if (found == RECORD_DAMAGED) {
-        counter_add_shared(&s->io_errors, 1);
-        index_remove(s->index, key->hash, &hit.place);
-    }
-    region_unref(hit.region);
+    size_t first = owner(s, key->hash);
+    for (size_t i = 0; i < s->disk_count; i++)
+        if (look_on(s->disks[(first + i) % s->disk_count], key, ret_object))
+            return true;
     return false;
 }
 
@@ -181,98 +159,55 @@ void store_release(struct store_object *o)
         region_unref(region);
 }
 
-/* Where the record of an object stands that was looked up; false: it was not. */
-static bool place_of(const struct store *s, const struct store_object *o, struct arena_place *ret_place)
-{
-    if (!s->index || !o->region || !o->key_text.data)
-        return false;
-    uint64_t offset_bytes = (uint64_t)(o->key_text.data - o->region->map) - RECORD_HEADER_BYTES;
-    *ret_place = arena_place_of(s->arena, o->region, offset_bytes);
-    return true;
-}
-
-/* What was written again since it was looked up is the same object still. False: it stands there no more. */
-static bool find_again(struct store *s, const struct store_key *key, const struct store_object *o,
-                       struct arena_place *ret_place)
-{
-    struct index_hit hit;
-    struct arena_place place;
-    if (!place_of(s, o, &place) || !index_find(s->index, key->hash, &hit))
-        return false;
-    bool is_same = record_order(hit.region, &hit.place) == record_order(o->region, &place);
-    region_unref(hit.region);
-    if (is_same)
-        *ret_place = hit.place;
-    return is_same;
-}
-
 bool store_refresh(struct store *s, const struct store_key *key, const struct store_object *o,
                    const struct store_meta *meta)
 {
-    struct arena_place place;
-    bool is_there = place_of(s, o, &place), is_done = false;
-    while (is_there && !is_done) {
-        is_done = index_update(s->index, key->hash, &place, meta);
-        is_there = is_done || find_again(s, key, o, &place);
-    }
-    return is_done;
+    struct disk *d = disk_of(s, o);
+    if (!d)
+        return false;
+    struct store_key own = disk_key(d, key);
+    return disk_refresh(d, &own, o, meta);
 }
 
 bool store_drop(struct store *s, const struct store_key *key, const struct store_object *o)
 {
-    struct arena_place place;
-    bool is_there = place_of(s, o, &place), is_done = false;
-    while (is_there && !is_done) {
-        is_done = index_remove(s->index, key->hash, &place);
-        is_there = is_done || find_again(s, key, o, &place);
-    }
-    return is_done;
-}
-
-bool store_purge_generations(struct store *s, uint32_t *ret_least, uint32_t *ret_greatest)
-{
-    struct arena_stats stats;
-    if (!s->index)
+    struct disk *d = disk_of(s, o);
+    if (!d)
         return false;
-    arena_stats(s->arena, &stats);
-    return stats.regions_pending == 0 && index_purge_generations(s->index, ret_least, ret_greatest);
+    struct store_key own = disk_key(d, key);
+    return disk_drop(d, &own, o);
 }
 
 bool store_remove(struct store *s, const struct store_key *key)
 {
-    struct index_hit hit;
-    struct store_object o;
-    bool is_same = true, is_removed = false;
-    /* Once more when it was written again, or replaced, between the two steps. */
-    while (s->index && is_same && !is_removed && index_find(s->index, key->hash, &hit)) {
-        is_same = record_read(hit.region, &hit.place, key, &o) == RECORD_OK;
-        is_removed = is_same && index_remove(s->index, key->hash, &hit.place);
-        region_unref(hit.region);
+    bool is_removed = false;
+    for (size_t i = 0; i < s->disk_count; i++) {
+        struct store_key own = disk_key(s->disks[i], key);
+        is_removed = disk_remove(s->disks[i], &own) || is_removed;
     }
     return is_removed;
 }
 
+bool store_purge_generations(struct store *s, uint32_t *ret_least, uint32_t *ret_greatest)
+{
+    uint32_t least = UINT32_MAX, greatest = 0;
+    for (size_t i = 0; i < s->disk_count; i++) {
+        uint32_t one_least, one_greatest;
+        if (!disk_purge_generations(s->disks[i], &one_least, &one_greatest))
+            return false;
+        least = one_least < least ? one_least : least;
+        greatest = one_greatest > greatest ? one_greatest : greatest;
+    }
+    *ret_least = least;
+    *ret_greatest = greatest;
+    return least <= greatest;
+}
+
 void store_stats(struct store *s, struct store_stats *ret_stats)
 {
-    struct store_stats stats = {.written_bytes = counter_read(&s->written_bytes),
-                                .wasted_bytes = counter_read(&s->wasted_bytes),
-                                .transient_bytes = atomic_load(&s->transient.used_bytes),
-                                .transient_budget_bytes = s->transient.max_bytes,
-                                .io_errors = counter_read(&s->io_errors)};
-    if (s->arena) {
-        struct arena_stats arena;
-        arena_stats(s->arena, &arena);
-        stats.budget_bytes = arena.budget_bytes;
-        stats.region_bytes = s->options.region_bytes;
-        stats.regions = arena.regions_live;
-        stats.regions_held = arena.regions_held;
-        stats.regions_pending = arena.regions_pending;
-        stats.reclaimed_regions = arena.reclaimed;
-        stats.wasted_bytes += arena.tail_bytes;
-        stats.objects = arena.objects;
-        stats.io_errors += arena.io_errors;
-        stats.index_capacity = index_capacity(s->index);
-        stats.index_displaced = index_displaced(s->index);
-    }
+    struct store_stats stats = {.transient_bytes = atomic_load(&s->transient.used_bytes),
+                                .transient_budget_bytes = s->transient.max_bytes};
+    for (size_t i = 0; i < s->disk_count; i++)
+        disk_add_stats(s->disks[i], &stats);
     *ret_stats = stats;
 }

@@ -34,11 +34,18 @@ struct store;
 struct store_writer;
 struct store_region;
 
+#define STORE_DISKS_MAX 16u
+
+struct store_disk {
+    const char *path;    /* the folder of its arena */
+    uint64_t size_bytes; /* the arena's budget: all region files, spares included */
+};
+
 struct store_options {
-    const char *path;          /* the arena's folder; NULL: no disk, everything is transient */
-    uint64_t size_bytes;       /* the arena's budget: all region files, spares included */
-    uint64_t region_bytes;     /* power of two */
-    uint64_t transient_bytes;  /* budget of transient memory */
+    const struct store_disk *disks; /* each with an arena of its own; texts outlive the store */
+    size_t disk_count;              /* 0: no disk, everything is transient */
+    uint64_t region_bytes;          /* power of two */
+    uint64_t transient_bytes;       /* budget of transient memory */
     uint64_t object_bytes_avg; /* expected size of an object: sizes the index; 0 for the default (256 KiB) */
     uint32_t sync_interval_ms; /* how long what was stored may not be on the disk yet; 0: the default (3 s) */
 };
@@ -80,10 +87,11 @@ struct store_reservation {
     size_t head_size_max;     /* of key text and head together */
     uint64_t body_size_bytes; /* room for the body: exact, or the most it may get */
     struct store_hint hint;   /* what is known of the object */
+    struct hash128 hash;      /* of its key, as far as that is known yet: chooses the disk */
     bool transient;
 };
 
-/* Creates the arena or opens what is there, whole at once. On failure a sentence for the operator stands in
+/* Creates the arenas or opens what is there, whole at once. On failure a sentence for the operator stands in
  * `error` (what was needed, what was found). -ENOSPC, -EBUSY (another process has it), -EINVAL, or what the
  * system said. */
 int store_open(const struct store_options *options, struct buf *error, struct store **ret_store);
@@ -96,7 +104,7 @@ void store_close(struct store *s);
  * false when it could not be brought to the disk. Waits for the disk: never on a loop. */
 bool store_sync(struct store *s);
 
-/* Secret of the keyed hash: random, made with the arena and kept in it. */
+/* Secret of the keyed hash: random, made with the first arena and kept in all. */
 const uint8_t *store_hash_secret(const struct store *s);
 
 /* The object under this key, or false. *ret_object must be given back with store_release. */

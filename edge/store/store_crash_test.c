@@ -286,13 +286,13 @@ static void open_after_power_loss(struct run *r, const struct image *synced, con
 {
     struct fixture g;
     fixture_init(&g);
-    g.options.size_bytes = r->f.options.size_bytes;
+    g.disk.size_bytes = r->f.disk.size_bytes;
     mix(&r->layer, synced, last, g.path);
     assert_int_equal(fixture_open(&g), 0);
     check(r, &g, false);
     if (layer_random(&r->layer, 3) == 0)
         fixture_reopen(&g); /* in the middle of it */
-    keeper_recover(g.store->keeper);
+    keeper_recover(g.store->disks[0]->keeper);
     check(r, &g, true);
     fixture_reopen(&g);
     assert_int_equal(fixture_stats(&g).regions_pending, 0);
@@ -305,7 +305,7 @@ static void one_round(struct run *r)
 {
     struct image synced, last;
     fixture_init(&r->f);
-    r->f.options.size_bytes = 12 * FIXTURE_REGION_BYTES;
+    r->f.disk.size_bytes = 12 * FIXTURE_REGION_BYTES;
     r->f.options.sync_interval_ms = 3600 * 1000;
     assert_int_equal(fixture_open(&r->f), 0);
     r->history.count = 0;

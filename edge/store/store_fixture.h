@@ -20,6 +20,7 @@
 
 struct fixture {
     char path[128];
+    struct store_disk disk;
     struct store_options options;
     struct store *store;
     struct buf error;
@@ -44,8 +45,9 @@ static inline void fixture_init(struct fixture *f)
     *f = (struct fixture){.store = NULL};
     snprintf(f->path, sizeof(f->path), "%.100s/store-test-XXXXXX", folder ? folder : "/tmp");
     assert_non_null(mkdtemp(f->path));
-    f->options = (struct store_options){.path = f->path,
-                                        .size_bytes = FIXTURE_REGIONS * FIXTURE_REGION_BYTES,
+    f->disk = (struct store_disk){f->path, FIXTURE_REGIONS * FIXTURE_REGION_BYTES};
+    f->options = (struct store_options){.disks = &f->disk,
+                                        .disk_count = 1,
                                         .region_bytes = FIXTURE_REGION_BYTES,
                                         .transient_bytes = 1024 * 1024,
                                         .object_bytes_avg = 1024};
@@ -120,7 +122,8 @@ static inline int fixture_write(struct store_writer *w, unsigned seed, size_t si
 /* Stores the object made from `seed` under the key of `number`. */
 static inline int fixture_put(struct fixture *f, unsigned number, unsigned seed, size_t size)
 {
-    struct store_reservation want = {.head_size_max = 200, .body_size_bytes = size};
+    struct store_reservation want = {
+        .head_size_max = 200, .body_size_bytes = size, .hash = fixture_key(f, number).hash};
     struct store_writer *w;
     int rv = store_reserve(f->store, &want, &w);
     if (rv < 0)

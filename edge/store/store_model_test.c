@@ -234,7 +234,7 @@ static void test_random_operations(void **state)
     uint64_t rounds = number_from("SHOREBREAK_ROUNDS", ROUNDS_DEFAULT);
     printf("SHOREBREAK_SEED=%" PRIu64 "\n", seed);
     fixture_init(&f);
-    f.options.size_bytes = REGIONS * FIXTURE_REGION_BYTES;
+    f.disk.size_bytes = REGIONS * FIXTURE_REGION_BYTES;
     assert_int_equal(fixture_open(&f), 0);
     struct model m = {.f = &f, .random = seed};
     for (uint64_t i = 0; i < rounds; i++)

@@ -3,26 +3,22 @@
 #ifndef STORE_STORE_PRIVATE_H
 #define STORE_STORE_PRIVATE_H
 
-#include "base/counter.h"
-#include "store/folder.h"
-#include "store/index.h"
-#include "store/keeper.h"
-#include "store/superblock.h"
+#include "store/disk.h"
 #include "store/transient.h"
 
 struct store {
     /* fixed */
     uint8_t hash_secret[HASH_SECRET_SIZE];
-    struct store_options options;
-    struct folder folder;
-    struct superblock *superblock;
-    enum superblock_left left;
-    struct arena *arena; /* NULL: no disk, and none of those around it */
-    struct index *index;
-    struct keeper *keeper;
+    struct disk *disks[STORE_DISKS_MAX];
+    size_t disk_count;
 
     struct transient_budget transient;
-    counter_t written_bytes, wasted_bytes, io_errors; /* any thread adds */
 };
+
+/* Where an object under this hash is put, or NULL: nowhere. */
+struct disk *store_disk_for(const struct store *s, struct hash128 hash);
+
+/* Removes what stands under the key on any disk but this one. */
+void store_forget_elsewhere(struct store *s, const struct disk *d, const struct store_key *key);
 
 #endif

@@ -410,7 +410,7 @@ static void test_no_room_is_told(void **state)
     store_close(f->store);
     f->store = NULL;
     f->options.region_bytes = UINT64_C(1) << 40;
-    f->options.size_bytes = UINT64_C(1) << 50;
+    f->disk.size_bytes = UINT64_C(1) << 50;
     assert_int_equal(fixture_open(f), -ENOSPC);
     assert_true(buf_append_char(&f->error, '\0'));
     assert_non_null(strstr(f->error.data, "of 1073741824 MiB needs"));
@@ -424,7 +424,7 @@ static void test_bad_sizes_are_told(void **state)
     f->store = NULL;
     static const uint64_t bad[][2] = {{1 << 20, 100000}, {1 << 20, 4096}, {1 << 20, 1 << 19}, {1 << 20, 0}};
     for (unsigned i = 0; i < 4; i++) {
-        f->options.size_bytes = bad[i][0];
+        f->disk.size_bytes = bad[i][0];
         f->options.region_bytes = bad[i][1];
         assert_int_equal(fixture_open(f), -EINVAL);
         assert_true(f->error.size > 20);
@@ -490,7 +490,7 @@ static void test_another_boot_verifies_what_was_not_synced(void **state)
     scribble(f, "superblock", offsetof(struct superblock, boot_id), "another-boot", 12);
     scribble(f, "superblock", offsetof(struct superblock, clean), "\0\0\0", 4);
     assert_int_equal(fixture_open(f), 0);
-    keeper_recover(f->store->keeper);
+    keeper_recover(f->store->disks[0]->keeper);
     fixture_assert_found(f, 1, 1, 1000);
     assert_int_equal(fixture_stats(f).regions_pending, 0);
 }
@@ -524,14 +524,14 @@ static void test_lost_index_is_made_again(void **state)
     struct fixture *f = *state;
     struct keeper_stats stats;
     lose_index(f);
-    keeper_recover(f->store->keeper);
-    keeper_stats(f->store->keeper, &stats);
+    keeper_recover(f->store->disks[0]->keeper);
+    keeper_stats(f->store->disks[0]->keeper, &stats);
     assert_int_equal(stats.restored, 10); /* the newest of each */
     assert_int_equal(fixture_stats(f).objects, 10);
     for (unsigned i = 0; i < 10; i++)
         assert_found_again(f, i, i == 3 ? 13 : i, i == 3 ? 500 : 100000);
     fixture_reopen(f);
-    keeper_stats(f->store->keeper, &stats);
+    keeper_stats(f->store->disks[0]->keeper, &stats);
     assert_int_equal(stats.restored, 0);
     assert_found_again(f, 9, 9, 100000);
 }
@@ -543,7 +543,7 @@ static void test_interrupted_recovery_goes_on(void **state)
     for (unsigned i = 0; i < 5; i++) /* at any moment of it */
         fixture_reopen(f);
     assert_int_equal(fixture_put(f, 4, 14, 700), 0); /* newer than what is still to be found */
-    keeper_recover(f->store->keeper);
+    keeper_recover(f->store->disks[0]->keeper);
     fixture_assert_found(f, 4, 14, 700);
     for (unsigned i = 5; i < 10; i++)
         assert_found_again(f, i, i, 100000);
@@ -670,12 +670,12 @@ static void test_truncated_index_is_made_again(void **state)
     fixture_assert_missed(f, 1);
     log_set_level(LOG_ERROR + 1);
     store_sync(f->store);
-    keeper_recover(f->store->keeper);
+    keeper_recover(f->store->disks[0]->keeper);
     assert_found_again(f, 1, 1, 100000);
     assert_int_equal(fixture_put(f, 2, 12, 1000), 0);
     fixture_reopen(f); /* the file is gone: it is made once more */
     log_set_level(LOG_INFO);
-    keeper_recover(f->store->keeper);
+    keeper_recover(f->store->disks[0]->keeper);
     assert_found_again(f, 2, 12, 1000);
     assert_found_again(f, 9, 9, 100000);
 }
@@ -736,7 +736,7 @@ static void test_size_can_be_changed(void **state)
         assert_int_equal(fixture_put(f, i, i, 100000), 0);
     uint64_t capacity = fixture_stats(f).index_capacity, objects = fixture_stats(f).objects;
     store_close(f->store);
-    f->options.size_bytes *= 8;
+    f->disk.size_bytes *= 8;
     assert_int_equal(fixture_open(f), 0);
     assert_int_equal(fixture_stats(f).objects, objects);
     assert_true(fixture_stats(f).index_capacity > capacity);
@@ -745,7 +745,7 @@ static void test_size_can_be_changed(void **state)
         assert_int_equal(fixture_put(f, i, i, 100000), 0);
     assert_int_equal(fixture_stats(f).objects, 60);
     store_close(f->store);
-    f->options.size_bytes /= 8;
+    f->disk.size_bytes /= 8;
     assert_int_equal(fixture_open(f), 0);
     assert_true(count_regions(f) <= FIXTURE_REGIONS);
     assert_true(fixture_stats(f).objects >= 10);

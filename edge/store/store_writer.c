@@ -20,7 +20,7 @@
 struct store_writer {
     /* fixed */
     struct store *store;
-    bool is_kept;
+    struct disk *disk;          /* on which it is kept; NULL: transient */
     struct arena_extent extent; /* of a transient writer: region and body offset only */
     size_t head_size_max;
     uint64_t body_size_max;
@@ -31,24 +31,24 @@ struct store_writer {
     bool has_failed;
 };
 
-static int reserve_kept(struct store *s, const struct store_reservation *want, struct store_writer *w)
+static int reserve_kept(struct disk *d, const struct store_reservation *want, struct store_writer *w)
 {
     uint64_t alignment = record_body_alignment(want->body_size_bytes);
-    uint64_t prefix = RECORD_HEADER_BYTES + want->head_size_max, half = s->options.region_bytes / 2;
+    uint64_t prefix = RECORD_HEADER_BYTES + want->head_size_max, half = d->options.region_bytes / 2;
     if (want->body_size_bytes > half || prefix + want->body_size_bytes + alignment > half)
         return -EFBIG;
-    int rv = arena_reserve(s->arena, 0, prefix, want->body_size_bytes, alignment, &w->extent);
+    int rv = arena_reserve(d->arena, 0, prefix, want->body_size_bytes, alignment, &w->extent);
     if (rv < 0)
         return rv;
     struct record r = {.state = RECORD_RESERVED, .extent = w->extent};
     rv = record_write(&r);
     if (rv == 0) {
-        w->is_kept = true;
+        w->disk = d;
         return 0;
     }
-    counter_add_shared(&s->io_errors, 1);
-    arena_trim(s->arena, &w->extent, w->extent.place.offset_bytes);
-    arena_finish(s->arena, &w->extent);
+    counter_add_shared(&d->io_errors, 1);
+    arena_trim(d->arena, &w->extent, w->extent.place.offset_bytes);
+    arena_finish(d->arena, &w->extent);
     region_unref(w->extent.region);
     return rv;
 }
@@ -63,14 +63,12 @@ static int reserve_transient(struct store *s, const struct store_reservation *wa
  * without. */
 static int reserve_room(struct store *s, const struct store_reservation *want, struct store_writer *w)
 {
-    int rv = -ENOBUFS;
-    if (s->arena && !want->transient) {
-        rv = reserve_kept(s, want, w);
-        if (rv == 0 || rv == -EFBIG)
-            return rv;
-    }
+    struct disk *d = want->transient ? NULL : store_disk_for(s, want->hash);
+    int rv = d ? reserve_kept(d, want, w) : -ENOBUFS;
+    if (d && (rv == 0 || rv == -EFBIG))
+        return rv;
     int transient_rv = reserve_transient(s, want, w);
-    return transient_rv < 0 && s->arena && !want->transient ? rv : transient_rv;
+    return transient_rv < 0 && d ? rv : transient_rv;
 }
 
 static void writer_free(struct store_writer *w)
@@ -101,7 +99,7 @@ int store_reserve(struct store *s, const struct store_reservation *want, struct 
 
 bool store_writer_is_kept(const struct store_writer *w)
 {
-    return w->is_kept;
+    return w->disk != NULL;
 }
 
 int store_write(struct store_writer *w, const void *data, size_t size)
@@ -115,11 +113,12 @@ int store_write(struct store_writer *w, const void *data, size_t size)
     struct iovec part = {(void *)data, size};
     int rv = region_write(w->extent.region, w->extent.body_offset_bytes + w->written_bytes, &part, 1);
     if (rv < 0) {
-        counter_add_shared(&w->store->io_errors, 1);
+        if (w->disk)
+            counter_add_shared(&w->disk->io_errors, 1);
         w->has_failed = true;
         return rv;
     }
-    if (w->is_kept)
+    if (w->disk)
         hash_stream_add(w->sum, data, size);
     w->written_bytes += size;
     return 0;
@@ -147,8 +146,8 @@ static uint64_t body_end(const struct store_writer *w)
 /* The last of a writer, whatever became of it. */
 static void writer_finish(struct store_writer *w)
 {
-    if (w->is_kept)
-        arena_finish(w->store->arena, &w->extent);
+    if (w->disk)
+        arena_finish(w->disk->arena, &w->extent);
     region_unref(w->extent.region);
     writer_free(w);
 }
@@ -156,21 +155,21 @@ static void writer_finish(struct store_writer *w)
 /* What was written may have been served, so only what is behind it is given back; the rest stays as waste. */
 static void abandon_kept(struct store_writer *w)
 {
-    struct store *s = w->store;
+    struct disk *d = w->disk;
     struct record r = {.state = RECORD_ABANDONED};
     uint64_t begin = w->extent.place.offset_bytes;
-    arena_trim(s->arena, &w->extent, w->written_bytes ? body_end(w) : begin);
-    counter_add_shared(&s->wasted_bytes, w->extent.end_offset_bytes - begin);
+    arena_trim(d->arena, &w->extent, w->written_bytes ? body_end(w) : begin);
+    counter_add_shared(&d->wasted_bytes, w->extent.end_offset_bytes - begin);
     r.extent = w->extent;
     if (w->extent.end_offset_bytes > begin && record_write(&r) < 0)
-        counter_add_shared(&s->io_errors, 1);
+        counter_add_shared(&d->io_errors, 1);
 }
 
 void store_abandon(struct store_writer *w)
 {
     if (!w)
         return;
-    if (w->is_kept)
+    if (w->disk)
         abandon_kept(w);
     writer_finish(w);
 }
@@ -178,28 +177,30 @@ void store_abandon(struct store_writer *w)
 static int seal_kept(struct store_writer *w, const struct store_key *key, struct slice head,
                      const struct store_meta *meta)
 {
-    struct store *s = w->store;
-    arena_trim(s->arena, &w->extent, body_end(w));
+    struct disk *d = w->disk;
+    struct store_key own = disk_key(d, key);
+    arena_trim(d->arena, &w->extent, body_end(w));
     struct record r = {.state = RECORD_SEALED,
                        .extent = w->extent,
-                       .key = *key,
+                       .key = own,
                        .head = head,
                        .meta = *meta,
                        .hint = w->hint,
-                       .order = arena_next_order(s->arena),
+                       .order = arena_next_order(d->arena),
                        .body_size_bytes = w->written_bytes,
                        .body_sum = hash_stream_value(w->sum)};
     int rv = record_write(&r);
     uint64_t used = w->written_bytes + key->text.size + head.size;
     uint64_t taken = w->extent.end_offset_bytes - w->extent.place.offset_bytes;
     if (rv < 0) {
-        counter_add_shared(&s->io_errors, 1);
-        counter_add_shared(&s->wasted_bytes, taken);
+        counter_add_shared(&d->io_errors, 1);
+        counter_add_shared(&d->wasted_bytes, taken);
         return rv;
     }
-    index_insert(s->index, key->hash, &w->extent.place, taken, meta);
-    counter_add_shared(&s->written_bytes, used);
-    counter_add_shared(&s->wasted_bytes, taken - used);
+    index_insert(d->index, own.hash, &w->extent.place, taken, meta);
+    store_forget_elsewhere(w->store, d, key);
+    counter_add_shared(&d->written_bytes, used);
+    counter_add_shared(&d->wasted_bytes, taken - used);
     return 0;
 }
 
@@ -208,11 +209,11 @@ int store_seal(struct store_writer *w, const struct store_key *key, struct slice
 {
     if (!CHECK(!w->has_failed) ||
         !CHECK(key->text.size <= STORE_KEY_TEXT_MAX && head.size <= STORE_HEAD_MAX) ||
-        !CHECK(!w->is_kept || key->text.size + head.size <= w->head_size_max)) {
+        !CHECK(!w->disk || key->text.size + head.size <= w->head_size_max)) {
         store_abandon(w);
         return -EINVAL;
     }
-    int rv = w->is_kept ? seal_kept(w, key, head, meta) : 0;
+    int rv = w->disk ? seal_kept(w, key, head, meta) : 0;
     writer_finish(w);
     return rv;
 }

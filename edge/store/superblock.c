@@ -24,9 +24,9 @@ _Static_assert(ATOMIC_INT_LOCK_FREE == 2, "atomics in a mapped file must be plai
 /* More than can be given out between two syncs of the superblock. */
 #define SEQUENCES_LOST_MAX 65536u
 
-/* A superblock was truncated underneath while it was mapped. Which one is not told apart: none that is open
- * is believed to be on the disk then. */
-static _Atomic bool is_lost;
+/* For all that are open: which one was truncated underneath, its magic tells, as zeros take the map's place.
+ */
+static _Atomic bool is_any_lost;
 
 static void superblock_unmap(struct superblock *sb)
 {
@@ -144,7 +144,7 @@ static struct superblock *superblock_map(struct folder *f, bool is_new)
     struct superblock *sb = folder_map_file(fd, sizeof(*sb));
     int error = errno;
     close(fd);
-    if (sb && !guard_add(sb, sizeof(*sb), true, &is_lost)) {
+    if (sb && !guard_add(sb, sizeof(*sb), true, &is_any_lost)) {
         munmap(sb, sizeof(*sb));
         sb = NULL;
         error = ENOMEM;
@@ -153,12 +153,13 @@ static struct superblock *superblock_map(struct folder *f, bool is_new)
     return sb;
 }
 
-static void superblock_make(struct superblock *sb, uint64_t region_bytes)
+static void superblock_make(struct superblock *sb, uint64_t region_bytes,
+                            const uint8_t hash_secret[HASH_SECRET_SIZE])
 {
     sb->version = ARENA_FORMAT_VERSION;
     sb->byte_order = ARENA_BYTE_ORDER;
     sb->region_bytes = region_bytes;
-    hash_secret_new(sb->hash_secret);
+    memcpy(sb->hash_secret, hash_secret, HASH_SECRET_SIZE);
     uint8_t random[HASH_SECRET_SIZE];
     hash_secret_new(random);
     memcpy(&sb->arena_id, random, sizeof(sb->arena_id));
@@ -198,8 +199,8 @@ static void mark_open(struct folder *f, struct superblock *sb, const char boot_i
     sb->clean = 0;
 }
 
-int superblock_open(struct folder *f, uint64_t region_bytes, struct superblock **ret_superblock,
-                    enum superblock_left *ret_left)
+int superblock_open(struct folder *f, uint64_t region_bytes, const uint8_t hash_secret[HASH_SECRET_SIZE],
+                    struct superblock **ret_superblock, enum superblock_left *ret_left)
 {
     char boot_id[BOOT_ID_SIZE] = "";
     int rv = boot_id_read(boot_id);
@@ -209,9 +210,8 @@ int superblock_open(struct folder *f, uint64_t region_bytes, struct superblock *
     struct superblock *sb = superblock_map(f, is_new);
     if (!sb)
         return -errno;
-    is_lost = false;
     if (is_new)
-        superblock_make(sb, region_bytes);
+        superblock_make(sb, region_bytes, hash_secret);
     enum superblock_left left = is_new ? LEFT_CLEAN : how_left(sb, boot_id);
     mark_open(f, sb, boot_id, left);
     if (!superblock_sync(sb) || fsync(f->fd) < 0) {
@@ -249,7 +249,8 @@ void superblock_set_synced(struct superblock *sb, uint32_t slot, uint64_t synced
 
 bool superblock_sync(struct superblock *sb)
 {
-    return msync(sb, sizeof(*sb), MS_SYNC) == 0 && !is_lost;
+    return msync(sb, sizeof(*sb), MS_SYNC) == 0 &&
+           memcmp(sb->magic, superblock_magic, sizeof(superblock_magic)) == 0;
 }
 
 int superblock_forget_index(struct superblock *sb)

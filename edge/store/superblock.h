@@ -77,12 +77,12 @@ struct superblock *superblock_read(struct folder *f, const char **ret_reason);
 /* Whether it is a whole arena of ours that this program cannot read: of another version or byte order. */
 bool superblock_is_foreign(struct folder *f);
 
-/* Maps the superblock, making it when there is none, and marks it open in this boot (on the disk too, so that
- * a power loss from here on is seen). After one, sequence numbers go on behind all that may have been given
- * out. 0 or a negative errno. */
+/* Maps the superblock, making it (with this secret) when there is none, and marks it open in this boot (on
+ * the disk too, so that a power loss from here on is seen). After one, sequence numbers go on behind all that
+ * may have been given out. 0 or a negative errno. */
 enum superblock_left { LEFT_CLEAN, LEFT_BY_KILL, LEFT_BY_POWER_LOSS };
-int superblock_open(struct folder *f, uint64_t region_bytes, struct superblock **ret_superblock,
-                    enum superblock_left *ret_left);
+int superblock_open(struct folder *f, uint64_t region_bytes, const uint8_t hash_secret[HASH_SECRET_SIZE],
+                    struct superblock **ret_superblock, enum superblock_left *ret_left);
 
 /* The mark of a slot, or where its records begin. Setting it says that this much is on the disk. */
 uint64_t superblock_synced(const struct superblock *sb, uint32_t slot);

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Opening and closing one disk, finding and changing objects on it. */
+#include "store/disk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "store/record.h"
+
+#define OBJECT_BYTES_AVG_DEFAULT ((uint64_t)256 * 1024)
+#define SYNC_INTERVAL_MS_DEFAULT 3000
+
+/* ---- opening and closing ---- */
+
+/* Clears the folder of what cannot be used, and says why. What only cannot be read just now is left alone.
+ * *ret_has_index is false when there is an arena without an index that can be used. */
+static int folder_judge(struct folder *f, uint64_t region_bytes, uint64_t room_bytes, bool *ret_has_index)
+{
+    uint64_t arena_id = 0;
+    const char *reason = NULL;
+    *ret_has_index = true;
+    int rv = superblock_probe(f, region_bytes, &reason, &arena_id);
+    if (rv < 0)
+        return rv;
+    if (reason) {
+        if (superblock_is_foreign(f) && folder_set_aside(f, room_bytes))
+            log_warn(
+                "arena %s: %s; it starts empty, and what was there is in its folder set-aside, to be deleted "
+                "when nobody needs it",
+                f->path, reason);
+        else if (reason[0] != '\0')
+            log_warn("arena %s: %s; it starts empty, and what was there is removed", f->path, reason);
+        folder_clear(f);
+        return 0;
+    }
+    rv = index_probe(f, arena_id, &reason);
+    if (rv < 0 || !reason)
+        return rv;
+    log_warn("arena %s: %s; it is made again from the regions, while serving", f->path, reason);
+    *ret_has_index = false;
+    return unlinkat(f->fd, "index", 0) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+static int keeper_begin(struct disk *d)
+{
+    const struct disk_options *o = &d->options;
+    struct keeper_options options = {.arena = d->arena,
+                                     .index = d->index,
+                                     .superblock = d->superblock,
+                                     .path = o->path,
+                                     .interval_ms = o->sync_interval_ms ? o->sync_interval_ms
+                                                                        : SYNC_INTERVAL_MS_DEFAULT};
+    return keeper_start(&options, &d->keeper);
+}
+
+static int arena_start(struct disk *d, struct buf *error)
+{
+    const struct disk_options *o = &d->options;
+    uint64_t average = o->object_bytes_avg ? o->object_bytes_avg : OBJECT_BYTES_AVG_DEFAULT;
+    uint64_t bucket_count = index_bucket_count(o->size_bytes / average);
+    struct arena_options options = {.size_bytes = o->size_bytes,
+                                    .region_bytes = o->region_bytes,
+                                    .room_bytes = index_file_bytes(bucket_count)};
+    int rv = arena_check(&options, o->path, error);
+    if (rv == 0)
+        rv = folder_open(o->path, error, &d->folder);
+    if (rv < 0)
+        return rv;
+    bool has_index;
+    rv = folder_judge(&d->folder, o->region_bytes, o->size_bytes + options.room_bytes, &has_index);
+    if (rv == 0)
+        rv = superblock_open(&d->folder, o->region_bytes, o->hash_secret, &d->superblock, &d->left);
+    if (rv == 0 && !has_index) /* said before a new one is made: a kill must not make it forgotten */
+        rv = superblock_forget_index(d->superblock);
+    if (rv < 0)
+        buf_printf(error, "arena %s: it cannot be opened: %s", o->path, strerror(-rv));
+    if (rv == 0)
+        rv = arena_open(&options, &d->folder, d->superblock, d->left, error, &d->arena);
+    if (rv == 0)
+        rv = index_open(&d->folder, d->arena, d->superblock->arena_id, bucket_count, error, &d->index);
+    if (rv == 0 && (rv = keeper_begin(d)) < 0)
+        buf_printf(error, "arena %s: its thread cannot be started: %s", o->path, strerror(-rv));
+    return rv;
+}
+
+/* Without an index the opening failed, and all is as it was found. */
+void disk_close(struct disk *d)
+{
+    if (d->keeper)
+        keeper_stop(d->keeper);
+    bool synced = d->index ? index_close(d->index, &d->folder) : d->left == LEFT_CLEAN;
+    if (d->arena)
+        synced = arena_close(d->arena) && synced;
+    if (d->superblock)
+        superblock_close(d->superblock, synced);
+    if (d->folder.path)
+        folder_close(&d->folder);
+    free(d);
+}
+
+int disk_open(const struct disk_options *options, struct buf *error, struct disk **ret_disk)
+{
+    struct disk *d = calloc(1, sizeof(*d));
+    if (!d)
+        return -ENOMEM;
+    d->options = *options;
+    d->folder = (struct folder){.fd = -1, .lock_fd = -1};
+    int rv = arena_start(d, error);
+    if (rv < 0) {
+        disk_close(d);
+        return rv;
+    }
+    memcpy(d->hash_secret, d->superblock->hash_secret, HASH_SECRET_SIZE);
+    d->is_other_secret = memcmp(d->hash_secret, options->hash_secret, HASH_SECRET_SIZE) != 0;
+    *ret_disk = d;
+    return 0;
+}
+
+bool disk_read_secret(const char *path, uint8_t ret_secret[HASH_SECRET_SIZE])
+{
+    const char *reason;
+    struct folder f = {.fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    struct superblock *sb = f.fd >= 0 ? superblock_read(&f, &reason) : NULL;
+    if (sb)
+        memcpy(ret_secret, sb->hash_secret, HASH_SECRET_SIZE);
+    if (f.fd >= 0)
+        close(f.fd);
+    free(sb);
+    return sb != NULL;
+}
+
+struct store_key disk_key(const struct disk *d, const struct store_key *key)
+{
+    struct hash128 hash = d->is_other_secret ? hash_key(d->hash_secret, key->text) : key->hash;
+    return (struct store_key){hash, key->text};
+}
+
+bool disk_has(const struct disk *d, const struct store_object *o)
+{
+    return o->key_text.data && arena_owns(d->arena, o->region);
+}
+
+bool disk_sync(struct disk *d)
+{
+    return keeper_sync(d->keeper);
+}
+
+/* ---- objects ---- */
+
+bool disk_lookup(struct disk *d, const struct store_key *key, struct store_object *ret_object)
+{
+    struct index_hit hit;
+    struct store_object o;
+    if (!index_find(d->index, key->hash, &hit))
+        return false;
+    enum record_found found = record_read(hit.region, &hit.place, key, &o);
+    if (found == RECORD_OK && !region_is_bad(hit.region)) {
+        o.meta = hit.meta;
+        *ret_object = o;
+        return true;
+    }
+    if (found == RECORD_DAMAGED) {
+        counter_add_shared(&d->io_errors, 1);
+        index_remove(d->index, key->hash, &hit.place);
+    }
+    region_unref(hit.region);
+    return false;
+}
+
+/* Where the record of an object stands that was looked up; false: it was not. */
+static bool place_of(const struct disk *d, const struct store_object *o, struct arena_place *ret_place)
+{
+    if (!disk_has(d, o))
+        return false;
+    uint64_t offset_bytes = (uint64_t)(o->key_text.data - o->region->map) - RECORD_HEADER_BYTES;
+    *ret_place = arena_place_of(d->arena, o->region, offset_bytes);
+    return true;
+}
+
+/* What was written again since it was looked up is the same object still. False: it stands there no more. */
+static bool find_again(struct disk *d, const struct store_key *key, const struct store_object *o,
+                       struct arena_place *ret_place)
+{
+    struct index_hit hit;
+    struct arena_place place;
+    if (!place_of(d, o, &place) || !index_find(d->index, key->hash, &hit))
+        return false;
+    bool is_same = record_order(hit.region, &hit.place) == record_order(o->region, &place);
+    region_unref(hit.region);
+    if (is_same)
+        *ret_place = hit.place;
+    return is_same;
+}
+
+bool disk_refresh(struct disk *d, const struct store_key *key, const struct store_object *o,
+                  const struct store_meta *meta)
+{
+    struct arena_place place;
+    bool is_there = place_of(d, o, &place), is_done = false;
+    while (is_there && !is_done) {
+        is_done = index_update(d->index, key->hash, &place, meta);
+        is_there = is_done || find_again(d, key, o, &place);
+    }
+    return is_done;
+}
+
+bool disk_drop(struct disk *d, const struct store_key *key, const struct store_object *o)
+{
+    struct arena_place place;
+    bool is_there = place_of(d, o, &place), is_done = false;
+    while (is_there && !is_done) {
+        is_done = index_remove(d->index, key->hash, &place);
+        is_there = is_done || find_again(d, key, o, &place);
+    }
+    return is_done;
+}
+
+bool disk_purge_generations(struct disk *d, uint32_t *ret_least, uint32_t *ret_greatest)
+{
+    struct arena_stats stats;
+    arena_stats(d->arena, &stats);
+    if (stats.regions_pending > 0)
+        return false;
+    index_purge_generations(d->index, ret_least, ret_greatest);
+    return true;
+}
+
+bool disk_remove(struct disk *d, const struct store_key *key)
+{
+    struct index_hit hit;
+    struct store_object o;
+    bool is_same = true, is_removed = false;
+    /* Once more when it was written again, or replaced, between the two steps. */
+    while (is_same && !is_removed && index_find(d->index, key->hash, &hit)) {
+        is_same = record_read(hit.region, &hit.place, key, &o) == RECORD_OK;
+        is_removed = is_same && index_remove(d->index, key->hash, &hit.place);
+        region_unref(hit.region);
+    }
+    return is_removed;
+}
+
+void disk_add_stats(struct disk *d, struct store_stats *stats)
+{
+    struct arena_stats arena;
+    arena_stats(d->arena, &arena);
+    stats->budget_bytes += arena.budget_bytes;
+    stats->region_bytes = d->options.region_bytes;
+    stats->regions += arena.regions_live;
+    stats->regions_held += arena.regions_held;
+    stats->regions_pending += arena.regions_pending;
+    stats->reclaimed_regions += arena.reclaimed;
+    stats->written_bytes += counter_read(&d->written_bytes);
+    stats->wasted_bytes += counter_read(&d->wasted_bytes) + arena.tail_bytes;
+    stats->objects += arena.objects;
+    stats->io_errors += counter_read(&d->io_errors) + arena.io_errors;
+    stats->index_capacity += index_capacity(d->index);
+    stats->index_displaced += index_displaced(d->index);
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One disk of the store: the arena in one folder, with its superblock, index and keeper, opened and closed
+ * together. Which objects go to it is the store's to say; it knows of no other disk. Nothing is held by two
+ * disks, so one that is slow holds up nobody but who asks it.
+ */
+#ifndef STORE_DISK_H
+#define STORE_DISK_H
+
+#include "base/counter.h"
+#include "store/arena.h"
+#include "store/index.h"
+#include "store/keeper.h"
+#include "store/store.h"
+
+struct disk_options {
+    const char *path;
+    uint64_t size_bytes, region_bytes;
+    uint64_t object_bytes_avg;
+    uint32_t sync_interval_ms;
+    const uint8_t *hash_secret; /* of the keys that are looked up; a new arena keeps it */
+};
+
+/* For disk.c, store.c and store_writer.c. */
+struct disk {
+    /* fixed */
+    struct disk_options options;
+    uint8_t hash_secret[HASH_SECRET_SIZE]; /* under which its objects are kept */
+    bool is_other_secret;                  /* than that of the keys it is asked for */
+    struct folder folder;
+    struct superblock *superblock;
+    enum superblock_left left;
+    struct arena *arena;
+    struct index *index;
+    struct keeper *keeper;
+
+    counter_t written_bytes, wasted_bytes, io_errors; /* any thread adds */
+};
+
+/* 0 or a negative errno, with a sentence in `error`. The path must outlive the disk. */
+int disk_open(const struct disk_options *options, struct buf *error, struct disk **ret_disk);
+void disk_close(struct disk *d);
+
+/* The secret of the arena in this folder, without opening it; false when there is none. */
+bool disk_read_secret(const char *path, uint8_t ret_secret[HASH_SECRET_SIZE]);
+
+/* As those of store.h, on this disk alone, by the key as disk_key says it. */
+bool disk_sync(struct disk *d);
+bool disk_lookup(struct disk *d, const struct store_key *key, struct store_object *ret_object);
+bool disk_refresh(struct disk *d, const struct store_key *key, const struct store_object *o,
+                  const struct store_meta *meta);
+bool disk_drop(struct disk *d, const struct store_key *key, const struct store_object *o);
+bool disk_remove(struct disk *d, const struct store_key *key);
+
+/* The same, but true also when there is nothing: then the least is greater than the greatest. */
+bool disk_purge_generations(struct disk *d, uint32_t *ret_least, uint32_t *ret_greatest);
+
+/* Whether the object was found here. */
+bool disk_has(const struct disk *d, const struct store_object *o);
+
+/* The key as this disk keeps it: its hash under the disk's own secret. */
+struct store_key disk_key(const struct disk *d, const struct store_key *key);
+
+/* Adds to the sums. */
+void disk_add_stats(struct disk *d, struct store_stats *stats);
+
+#endif
