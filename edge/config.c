@@ -111,3 +111,36 @@ void config_unref(const struct config *c)
     if (c && atomic_fetch_sub_explicit(&owner_of(c)->references, 1, memory_order_acq_rel) == 1)
         owner_free(owner_of(c));
 }
+
+static void each_path(const struct config_table *table, const char *object, config_path_fn *fn, void *user);
+
+static void each_path_of_field(const struct config_field *field, const char *at, config_path_fn *fn,
+                               void *user)
+{
+    if (field->table)
+        each_path(field->table, at, fn, user);
+    else if ((field->type == &config_type_path || field->type == &config_type_log_path) &&
+             *(const char *const *)at)
+        fn(user, *(const char *const *)at);
+}
+
+static void each_path(const struct config_table *table, const char *object, config_path_fn *fn, void *user)
+{
+    for (size_t i = 0; i < table->count; i++) {
+        const struct config_field *field = &table->fields[i];
+        const char *at = object + field->offset;
+        size_t count = 1;
+
+        if (field->is_list) {
+            at = *(const char *const *)at;
+            count = *(const size_t *)(object + field->count_offset);
+        }
+        for (size_t item = 0; item < count; item++)
+            each_path_of_field(field, at + item * field->size, fn, user);
+    }
+}
+
+void config_each_path(const struct config *c, config_path_fn *fn, void *user)
+{
+    each_path(&config_schema, (const char *)c, fn, user);
+}

@@ -216,6 +216,8 @@ struct config {
     const char *edge;               /* this edge's name */
     const struct config_edge *self; /* this edge in `edges`, or NULL when there is no map */
     unsigned workers;               /* 0: one per core */
+    const char *user;               /* to become after the start; NULL: stays who it is */
+    bool sandbox;
     struct config_listener *listeners;
     size_t listener_count;
     struct addr admin;
@@ -246,6 +248,10 @@ int config_load(const char *path, struct buf *errors, const struct config **ret_
 
 /* The same of a text that came from `path`. */
 int config_parse(const char *path, struct slice text, struct buf *errors, const struct config **ret_config);
+
+/* Every path in it that is set: what the process may have to open. */
+typedef void config_path_fn(void *user, const char *path);
+void config_each_path(const struct config *c, config_path_fn *fn, void *user);
 
 /* Any thread. */
 const struct config *config_ref(const struct config *c);

@@ -299,6 +299,8 @@ TABLE(limits, config_check_limits);
 static const struct config_field config_fields[] = {
     {"edge", .type = &config_type_name, .required = true, AT(edge)},
     NUMBER("workers", integer, workers, "0", "0", "64"),
+    {"user", .type = &config_type_text, AT(user)},
+    {"sandbox", .type = &config_type_bool, AT(sandbox), .preset = "true"},
     {"listen", .table = &listener_table, .required = true, LIST(listeners, listener_count), .count_min = 1,
      .count_max = 64},
     {"admin", .type = &config_type_socket_address, AT(admin),

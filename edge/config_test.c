@@ -383,7 +383,7 @@ static const struct mistake {
     {HEAD SITE "    orgin_host: x\n",
      "7:5: sites[0].orgin_host: there is no such field, did you mean \"origin_host\"?"},
     {HEAD SITE "colour: red\n",
-     "7:1: colour: there is no such field, expected one of edge, workers, listen, admin, admin_token_file, "},
+     "7:1: colour: there is no such field, expected one of edge, workers, user, sandbox, listen, admin, "},
     {HEAD SITE "\"a\\nb\": red\n", "7:2: a...: there is no such field, expected one of edge"},
     {HEAD SITE "workers: 1\nworkers: 1\n", "8:1: workers: is given twice, first in line 7"},
     {HEAD SITE "    name: demo\n", "7:5: sites[0].name: is given twice, first in line 4"},

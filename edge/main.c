@@ -4,6 +4,7 @@
  * owns signals and the admin listener until it is told to end.
  */
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #include "base/log.h"
 #include "certificates.h"
 #include "io/stream.h"
+#include "sandbox.h"
 #include "store/arena_tool.h"
 #include "worker.h"
 
@@ -43,6 +45,7 @@ struct edge {
     struct tls_client *tls_client;
     size_t worker_count;
     struct worker **workers;
+    struct addr *bound; /* where they listen */
     struct mailbox **mailboxes;
     struct ledger **ledgers;
     struct flight_table *flights;
@@ -54,10 +57,13 @@ struct edge {
 
 /* ---- what workers share ---- */
 
-static int build_tls(struct edge *e, struct buf *error)
+static int build_sites(struct edge *e, struct buf *error)
 {
     const struct config *c = e->config;
-    int r = certificates_new(c, e->sites, error, &e->certificates);
+    e->sites = site_table_new(e->config, ROUTE_MARKER);
+    int r = e->sites ? 0 : -ENOMEM;
+    if (r == 0)
+        r = certificates_new(c, e->sites, error, &e->certificates);
     for (size_t i = 0; r == 0 && i < c->site_count; i++)
         if (c->sites[i].origins[0].url.tls && !e->tls_client)
             r = tls_client_new(NULL, true, error, &e->tls_client);
@@ -172,34 +178,13 @@ static int build_limits(struct edge *e)
     uint64_t wanted = e->config->limits.connections_max, all = descriptors_max();
     uint64_t max = limits_fit(wanted, all, descriptors_reserved(e, all));
     if (max < wanted)
-        log_warn("limits.connections_max is %llu, but of %llu descriptors only %llu are left for connections: "
-                 "raise the limit of open files (LimitNOFILE=, ulimit -n)",
-                 (unsigned long long)wanted, (unsigned long long)all, (unsigned long long)max);
+        log_warn(
+            "limits.connections_max is %llu, but of %llu descriptors only %llu are left for connections: "
+            "raise the limit of open files (LimitNOFILE=, ulimit -n)",
+            (unsigned long long)wanted, (unsigned long long)all, (unsigned long long)max);
     e->limits = limits_new(e->config, max);
     return e->limits ? 0 : -ENOMEM;
 }
-
-static int build_shared(struct edge *e, struct buf *error)
-{
-    e->sites = site_table_new(e->config, ROUTE_MARKER);
-    e->catalog = catalog_new(CATALOG_ENTRIES_MAX);
-    int r = e->sites && e->catalog ? loop_new(&e->loop) : -ENOMEM;
-    if (r == 0)
-        r = build_routes(e);
-    if (r == 0)
-        r = build_geo(e, error);
-    if (r == 0)
-        r = build_tls(e, error);
-    if (r == 0)
-        r = build_access_log(e, error);
-    if (r == 0)
-        r = build_store(e, error);
-    if (r == 0)
-        r = build_limits(e);
-    return r;
-}
-
-/* ---- workers ---- */
 
 static int build_flights(struct edge *e)
 {
@@ -214,13 +199,35 @@ static int build_flights(struct edge *e)
     return e->flights ? 0 : -ENOMEM;
 }
 
+static int build_shared(struct edge *e, struct buf *error)
+{
+    e->catalog = catalog_new(CATALOG_ENTRIES_MAX);
+    int r = e->catalog ? loop_new(&e->loop) : -ENOMEM;
+    if (r == 0)
+        r = build_routes(e);
+    if (r == 0)
+        r = build_geo(e, error);
+    if (r == 0)
+        r = build_access_log(e, error);
+    if (r == 0)
+        r = build_store(e, error);
+    if (r == 0)
+        r = build_flights(e);
+    if (r == 0)
+        r = build_limits(e);
+    return r;
+}
+
+/* ---- workers ---- */
+
 static int build_workers(struct edge *e)
 {
     int r = 0;
+    e->bound = calloc(e->config->listener_count, sizeof(*e->bound));
     e->workers = calloc(e->worker_count, sizeof(*e->workers));
     e->mailboxes = calloc(e->worker_count, sizeof(*e->mailboxes));
     e->ledgers = calloc(e->worker_count, sizeof(*e->ledgers));
-    if (!e->workers || !e->mailboxes || !e->ledgers)
+    if (!e->bound || !e->workers || !e->mailboxes || !e->ledgers)
         return -ENOMEM;
     for (size_t i = 0; r == 0 && i < e->worker_count; i++) {
         r = worker_new((unsigned)i, e->config->site_count, &e->workers[i]);
@@ -229,8 +236,11 @@ static int build_workers(struct edge *e)
             e->ledgers[i] = worker_ledger(e->workers[i]);
         }
     }
-    if (r == 0)
-        r = build_flights(e);
+    return r;
+}
+
+static int prepare_workers(struct edge *e)
+{
     const struct config *c = e->config;
     struct worker_shared shared = {
         .config = c,
@@ -248,6 +258,7 @@ static int build_workers(struct edge *e)
         .limits = e->limits,
         .tls_client = e->tls_client,
     };
+    int r = 0;
     for (size_t i = 0; r == 0 && i < e->worker_count; i++)
         r = worker_prepare(e->workers[i], &shared);
     return r;
@@ -276,23 +287,29 @@ static int probe_addresses(const struct config *c, struct buf *error)
 }
 
 /* Each worker has a socket of its own at every address; the first one's port counts where the system chooses
- * it. */
+ * it. From here on viewers may connect; they wait until the workers run. */
 static int open_listeners(struct edge *e, struct buf *error)
 {
     for (size_t i = 0; i < e->config->listener_count; i++) {
         const struct config_listener *l = &e->config->listeners[i];
-        struct addr address = l->address;
-        char text[ADDR_TEXT_MAX];
+        e->bound[i] = l->address;
         for (size_t w = 0; w < e->worker_count; w++) {
-            int r = worker_listen(e->workers[w], &address, l->tls, &address);
+            int r = worker_listen(e->workers[w], &e->bound[i], l->tls, &e->bound[i]);
             if (r < 0)
                 return cannot_listen(&l->address, r, error);
         }
-        addr_format(&address, text);
-        printf("edge ready %s://%s\n", l->tls ? "https" : "http", text);
+    }
+    return 0;
+}
+
+static void announce_listeners(const struct edge *e)
+{
+    char text[ADDR_TEXT_MAX];
+    for (size_t i = 0; i < e->config->listener_count; i++) {
+        addr_format(&e->bound[i], text);
+        printf("edge ready %s://%s\n", e->config->listeners[i].tls ? "https" : "http", text);
     }
     fflush(stdout);
-    return 0;
 }
 
 static int start_workers(struct edge *e)
@@ -424,6 +441,7 @@ static void edge_fini(struct edge *e)
     free(e->site_routes);
     free(e->route_edges);
     free(e->workers);
+    free(e->bound);
     free(e->mailboxes);
     free(e->ledgers);
     free(e->site_names);
@@ -442,6 +460,42 @@ static void raise_descriptor_limit(void)
     }
 }
 
+/* ---- privileges ---- */
+
+static void allow_reading(void *user, const char *path)
+{
+    sandbox_files_read(user, path);
+}
+
+/* The log is reopened when its file was renamed: its folder, unless that is one of devices. */
+static void allow_logging(struct sandbox_files *files, const char *path)
+{
+    char folder[PATH_MAX];
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    if (!path || strcmp(path, "-") == 0)
+        return;
+    bool is_device = strncmp(path, "/dev/", sizeof("/dev/") - 1) == 0;
+    snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
+    sandbox_files_write(files, is_device ? path : folder);
+}
+
+/* With the sockets open and the keys read, and before there are threads. */
+static int give_up_privileges(struct edge *e, struct buf *error)
+{
+    const struct config *c = e->config;
+    struct sandbox_files files;
+    int r = sandbox_make_folder(c->arena.path, c->user, error);
+    if (r == 0 && c->user)
+        r = sandbox_become(c->user, error);
+    if (r < 0 || !c->sandbox)
+        return r;
+    sandbox_files_begin(&files);
+    config_each_path(c, allow_reading, &files);
+    sandbox_files_write(&files, c->arena.path);
+    allow_logging(&files, c->access_log.path);
+    return sandbox_files_restrict(&files, error);
+}
+
 static int edge_run(struct edge *e, struct buf *error)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -450,9 +504,17 @@ static int edge_run(struct edge *e, struct buf *error)
     raise_descriptor_limit();
     int r = probe_addresses(e->config, error);
     if (r == 0)
-        r = build_shared(e, error);
+        r = build_sites(e, error);
     if (r == 0)
         r = build_workers(e);
+    if (r == 0)
+        r = open_listeners(e, error);
+    if (r == 0)
+        r = give_up_privileges(e, error);
+    if (r == 0)
+        r = build_shared(e, error);
+    if (r == 0)
+        r = prepare_workers(e);
     if (r == 0)
         r = loop_on_signal(e->loop, SIGINT, on_terminate, e);
     if (r == 0)
@@ -461,12 +523,14 @@ static int edge_run(struct edge *e, struct buf *error)
         r = loop_on_signal(e->loop, SIGHUP, on_hangup, e);
     if (r == 0) /* before the workers run: their loops are theirs from then on */
         r = open_admin(e, error);
-    if (r == 0)
-        r = open_listeners(e, error);
     if (r == 0 && e->certificates)
         r = certificates_start(e->certificates);
+    if (r == 0 && e->config->sandbox)
+        r = sandbox_restrict_calls(error);
     if (r == 0)
         r = start_workers(e);
+    if (r == 0)
+        announce_listeners(e);
     if (r == 0)
         loop_run(e->loop);
     return r;
