@@ -2,6 +2,7 @@
 /* Giving out room, finding regions by place, counting. Making room is in arena_upkeep.c. */
 #include "store/arena.h"
 
+#include "base/clock.h"
 #include "store/arena_private.h"
 
 /* ---- extents ---- */
@@ -55,6 +56,7 @@ void arena_region_end_filling(struct arena *a, struct arena_region *r)
     r->entry->fill_bytes = a->region_bytes;
     r->is_dirty = true; /* so that it is marked as synced to its end */
     r->is_current = false;
+    r->sealed_at_ms = (int64_t)clock_monotonic_ms();
     s->current = NULL;
 }
 
@@ -96,6 +98,17 @@ int arena_reserve(struct arena *a, unsigned stream, uint64_t prefix_bytes, uint6
         if (rv < 0)
             return rv;
     }
+}
+
+bool arena_reserve_ready(struct arena *a, unsigned stream, uint64_t prefix_bytes, uint64_t body_bytes,
+                         uint64_t body_alignment, struct arena_extent *ret_extent)
+{
+    REQUIRE(prefix_bytes + body_bytes + body_alignment <= a->region_bytes / 2);
+    pthread_mutex_lock(&a->mutex);
+    bool fits = extent_take(a, stream < a->stream_count ? stream : 0, prefix_bytes, body_bytes,
+                            body_alignment, ret_extent);
+    pthread_mutex_unlock(&a->mutex);
+    return fits;
 }
 
 void arena_trim(struct arena *a, struct arena_extent *x, uint64_t end_offset_bytes)
@@ -200,6 +213,16 @@ void arena_count_bytes(struct arena *a, const struct arena_place *place, unsigne
     pthread_mutex_unlock(&a->mutex);
 }
 
+uint32_t arena_slots(const struct arena *a)
+{
+    return a->pool_count;
+}
+
+bool arena_is_full(struct arena *a)
+{
+    return atomic_load_explicit(&a->is_full, memory_order_relaxed);
+}
+
 void arena_counted(struct arena *a)
 {
     pthread_mutex_lock(&a->mutex);
@@ -234,12 +257,14 @@ void arena_stats(struct arena *a, struct arena_stats *ret_stats)
 {
     struct arena_region *r;
     struct arena_stats stats = {.reclaimed = counter_read(&a->reclaimed),
+                                .hurried = counter_read(&a->hurried),
                                 .tail_bytes = counter_read(&a->tail_bytes),
                                 .io_errors = counter_read(&a->io_errors)};
     pthread_mutex_lock(&a->mutex);
     stats.budget_bytes = a->budget_files * a->region_bytes;
     stats.regions_live = a->live_count;
     stats.regions_held = a->held_count;
+    stats.regions_spare = a->spare_count;
     LIST_FOR_EACH (r, &a->live, node) {
         stats.objects += atomic_load_explicit(&r->entry->objects, memory_order_relaxed);
         stats.regions_pending += r->is_pending || atomic_load(&r->hidden_sequence) != 0;

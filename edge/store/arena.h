@@ -11,6 +11,10 @@
  * that are held are bounded; beyond the bound only regions that nobody reads are reclaimed, and when there is
  * none, arena_reserve fails.
  *
+ * Before a region goes, its owner may copy what is worth it to where the arena appends (struct
+ * arena_evacuation). That is done ahead of need, by the arena's thread; a fill that finds no spare waits for
+ * none of it, and the region goes as it is.
+ *
  * Records and their meaning are known elsewhere: here are only extents.
  */
 #ifndef STORE_ARENA_H
@@ -73,6 +77,15 @@ int arena_reserve(struct arena *a, unsigned stream, uint64_t prefix_bytes, uint6
 void arena_trim(struct arena *a, struct arena_extent *x, uint64_t end_offset_bytes);
 void arena_finish(struct arena *a, struct arena_extent *x);
 
+/* Places of regions are below this. */
+uint32_t arena_slots(const struct arena *a);
+
+/* Something had to go to make room for something else, since the opening. */
+bool arena_is_full(struct arena *a);
+
+/* The arena's thread ends, and evacuation with it. Room can still be had. Idempotent. */
+void arena_stop(struct arena *a);
+
 /* A reference to the region that stands at this place, or NULL if it is gone, or not verified yet. */
 struct store_region *arena_ref(struct arena *a, const struct arena_place *place);
 bool arena_has(struct arena *a, const struct arena_place *place);     /* true also for what is pending */
@@ -120,7 +133,8 @@ void arena_pending_all(struct arena *a);                                 /* ever
 struct arena_stats {
     uint64_t budget_bytes; /* as configured, or less since the disk was full */
     uint64_t regions_live, regions_held, regions_pending, reclaimed, objects;
-    uint64_t tail_bytes; /* left unused at the ends of regions */
+    uint64_t regions_spare, hurried; /* hurried: reclaimed before all that was worth it was copied */
+    uint64_t tail_bytes;             /* left unused at the ends of regions */
     uint64_t io_errors;
 };
 void arena_stats(struct arena *a, struct arena_stats *ret_stats);

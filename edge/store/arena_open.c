@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "store/arena_private.h"
 
@@ -102,6 +103,7 @@ static void region_link_live(struct arena *a, struct arena_region *r, enum super
     r->is_pending = left == LEFT_BY_POWER_LOSS && !is_synced;
     r->is_dirty = left == LEFT_BY_KILL && !is_synced;
     arena_link_live(a, r, r->is_pending);
+    r->sealed_at_ms = (int64_t)clock_monotonic_ms(); /* nobody knows any more */
     r->entry->fill_bytes = a->region_bytes;
     if (is_fill_known && fill < a->region_bytes && r->entry->stream < a->stream_count)
         arena_region_begin_filling(a, r, r->entry->stream, fill);
@@ -208,6 +210,12 @@ static void pool_init(struct arena *a)
     }
 }
 
+/* What is evacuated needs room before it makes some. */
+static uint32_t spares_wanted(uint32_t files)
+{
+    return files >= 64 ? 3 : files >= 8 ? 2 : 1;
+}
+
 /* Each stream has a region that is not full: they must be few of all. */
 static uint32_t stream_count(uint32_t files, uint32_t wanted)
 {
@@ -229,7 +237,7 @@ static struct arena *arena_new(const struct arena_options *options, struct folde
     a->next_sequence = sb->next_sequence;
     a->region_bytes = options->region_bytes;
     a->budget_files = (uint32_t)(options->size_bytes / options->region_bytes);
-    a->spares_wanted = a->budget_files >= 16 ? 2 : 1;
+    a->spares_wanted = spares_wanted(a->budget_files);
     a->stream_count = stream_count(a->budget_files, options->streams);
     uint32_t slots = highest_slot(sb);
     a->pool_count = slots > a->budget_files ? slots : a->budget_files;
@@ -305,7 +313,7 @@ int arena_open(const struct arena_options *options, struct folder *folder, struc
 
 bool arena_close(struct arena *a)
 {
-    arena_thread_stop(a);
+    arena_stop(a);
     arena_tear_down_all(a);
     for (unsigned i = 0; i < a->stream_count; i++)
         if (a->streams[i].current)

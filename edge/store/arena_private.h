@@ -9,6 +9,7 @@
 #include "base/counter.h"
 #include "base/list.h"
 #include "store/arena.h"
+#include "store/arena_evacuate.h"
 #include "store/folder.h"
 #include "store/superblock.h"
 
@@ -27,9 +28,11 @@ struct arena_region {
     bool is_dirty;   /* written since the last sync */
     bool is_pending; /* to be recovered */
     bool is_current; /* of its stream: appended to */
+    bool is_chosen;  /* it is being evacuated */
     unsigned stream;
     uint32_t *site_units;   /* of objects that are found here: bytes by site, in EXTENT_ALIGN */
     uint64_t live_bytes;    /* their sum */
+    int64_t sealed_at_ms;   /* when it was no longer appended to; monotonic */
     uint32_t file_sequence; /* also while it cannot be found */
     uint32_t writers;       /* unfinished extents: it is not reclaimed under them */
     uint64_t next_mark;     /* on the disk, and to be said so; 0: nothing new */
@@ -52,6 +55,7 @@ struct arena {
     struct folder *folder;
     struct superblock *superblock;
     uint64_t region_bytes;
+    struct arena_evacuation evacuation; /* evacuate NULL: none */
     uint32_t spares_wanted, stream_count;
     uint32_t pool_count;
     struct arena_region *pool; /* by slot */
@@ -67,8 +71,10 @@ struct arena {
 
     /* guarded by mutex */
     pthread_cond_t wake;
-    bool is_woken, is_stopping;
-    bool has_new_files; /* whose names may not be on the disk */
+    bool is_woken;
+    _Atomic bool is_stopping; /* written under mutex */
+    _Atomic bool is_full;     /* the same */
+    bool has_new_files;       /* whose names may not be on the disk */
     struct arena_stream streams[ARENA_STREAMS_MAX];
     struct list live;             /* oldest first */
     struct list spares;           /* in order of their sequences */
@@ -78,8 +84,10 @@ struct arena {
     uint32_t next_sequence; /* the superblock has it too, unless its map is lost. Under upkeep_mutex */
     int create_error;       /* of the last attempt: fills do not try again themselves */
     bool is_counted;        /* live_bytes of the regions is all there is */
+    uint32_t stays_in_row;  /* regions that were put off, one after the other */
+    uint32_t random;        /* for candidates */
 
-    counter_t reclaimed, tail_bytes, io_errors;
+    counter_t reclaimed, hurried, tail_bytes, io_errors;
 };
 
 static inline struct arena_region *arena_region_of(struct store_region *r)
@@ -129,11 +137,18 @@ void arena_region_begin(struct arena_region *r, uint32_t sequence);
  * regions are in use), or why none can be created. */
 int arena_make_spare(struct arena *a);
 
-/* For opening and closing, when no other thread is there. arena_drop reclaims a live region. */
+/* Reclaims a live region. Under upkeep_mutex, or when no other thread is there. */
 void arena_drop(struct arena *a, struct arena_region *r);
 void arena_tear_down_all(struct arena *a);
 
+/* ---- arena_evacuate.c ---- */
+
+/* Whether a region may go: nobody writes in it, and nobody reads it once too many are held. Under mutex. */
+bool arena_may_go(const struct arena *a, const struct arena_region *r);
+
+/* Has one region evacuated, and reclaims it, if spares are wanted. False: there is nothing to do. */
+bool arena_evacuate_step(struct arena *a);
+
 int arena_thread_start(struct arena *a);
-void arena_thread_stop(struct arena *a); /* harmless when it does not run */
 
 #endif

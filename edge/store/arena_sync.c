@@ -102,6 +102,7 @@ void arena_pending_done(struct arena *a, const struct arena_pending *p)
         atomic_store_explicit(&r->region.sequence, r->file_sequence, memory_order_release);
         atomic_store_explicit(&r->hidden_sequence, 0, memory_order_release);
     }
+    arena_wake(a); /* it may be chosen to go */
     pthread_mutex_unlock(&a->mutex);
     region_unref(p->region);
 }

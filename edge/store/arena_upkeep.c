@@ -49,7 +49,7 @@ void arena_region_begin(struct arena_region *r, uint32_t sequence)
     r->file_sequence = sequence;
     r->region.on_unused = on_unused;
     r->writers = 0;
-    r->is_dirty = r->is_current = false;
+    r->is_dirty = r->is_current = r->is_chosen = false;
     atomic_store_explicit(&r->region.is_bad, false, memory_order_relaxed);
     atomic_store_explicit(&r->region.sequence, 0, memory_order_relaxed);
     atomic_store_explicit(&r->region.refs, 1, memory_order_release);
@@ -157,26 +157,32 @@ static int create_spare(struct arena *a, struct arena_region *r)
     return rv < 0 ? rv : 1;
 }
 
-/* Nobody writes in it, and nobody reads it once too many are held. */
-static bool may_go(const struct arena *a, const struct arena_region *r) /* under mutex */
+bool arena_may_go(const struct arena *a, const struct arena_region *r)
 {
-    bool is_read = atomic_load_explicit(&r->region.refs, memory_order_relaxed) > 1;
+    uint32_t own = r->is_chosen ? 2 : 1; /* the arena's references */
+    bool is_read = atomic_load_explicit(&r->region.refs, memory_order_relaxed) > own;
     return r->writers == 0 && (!is_read || a->held_count < held_max(a));
 }
 
-/* The oldest region that may go. When there must be one and only current ones are left, as in a small arena
- * that is read a lot, one of them: its stream goes on in another. */
+/* The oldest region that may go. When there must be one: rather than others the one that is being evacuated,
+ * as most of what is worth it has left it; and where only current ones are left, as in a small arena that is
+ * read a lot, one of them: its stream goes on in another. */
 static struct arena_region *choose_oldest(struct arena *a, bool is_urgent) /* under mutex */
 {
-    struct arena_region *r, *current = NULL;
+    struct arena_region *r, *oldest = NULL, *current = NULL;
     LIST_FOR_EACH (r, &a->live, node) {
-        if (!may_go(a, r))
+        if (!arena_may_go(a, r))
             continue;
-        if (!r->is_current)
+        if (r->is_chosen)
             return r;
-        current = current ? current : r;
+        if (r->is_current)
+            current = current ? current : r;
+        else
+            oldest = oldest ? oldest : r;
+        if (oldest && !a->evacuation.evacuate)
+            break;
     }
-    return is_urgent && a->stream_count > 1 ? current : NULL;
+    return oldest || !is_urgent || a->stream_count == 1 ? oldest : current;
 }
 
 /* No longer found; those who hold it keep it. */
@@ -200,6 +206,8 @@ static void withdraw(struct arena *a, struct arena_region *r) /* under mutex */
 static void reclaim(struct arena *a, struct arena_region *r)
 {
     region_file_unlink(a, r);
+    if (a->evacuation.evacuate && !r->is_chosen)
+        a->evacuation.lost(a->evacuation.user, r->slot);
     pthread_mutex_lock(&a->mutex);
     if (atomic_fetch_sub_explicit(&r->region.refs, 1, memory_order_acq_rel) == 1)
         list_push_back(&a->dead, &r->node);
@@ -251,6 +259,13 @@ void arena_tear_down_all(struct arena *a)
         tear_down(a, r);
 }
 
+/* What is evacuated first is seen to elsewhere (arena_evacuate.c), unless it is urgent. */
+static bool is_reclaim_due(const struct arena *a, uint32_t spares_wanted) /* under mutex */
+{
+    return spares_wanted == 0 ? a->spare_count == 0
+                              : a->spare_count < spares_wanted && !a->evacuation.evacuate;
+}
+
 /* One thing that makes a spare more likely. spares_wanted 0: one, whatever it takes. 1: done, 0: nothing to
  * do, or a negative errno. */
 static int upkeep_step(struct arena *a, uint32_t spares_wanted)
@@ -260,9 +275,12 @@ static int upkeep_step(struct arena *a, uint32_t spares_wanted)
     struct arena_region *dead = take_dead(a);
     if (!dead && a->files < a->budget_files)
         fresh = take_free_slot(a);
-    else if (!dead && a->spare_count < (spares_wanted ? spares_wanted : 1) &&
-             (oldest = choose_oldest(a, spares_wanted == 0)) != NULL)
+    else if (!dead && is_reclaim_due(a, spares_wanted) &&
+             (oldest = choose_oldest(a, spares_wanted == 0)) != NULL) {
+        a->is_full = true;
+        counter_add_shared(&a->hurried, a->evacuation.evacuate != NULL);
         withdraw(a, oldest);
+    }
     pthread_mutex_unlock(&a->mutex);
     if (dead)
         tear_down(a, dead);
@@ -312,6 +330,8 @@ static void *arena_thread(void *argument)
         pthread_mutex_lock(&a->upkeep_mutex);
         int rv = upkeep_step(a, a->spares_wanted);
         pthread_mutex_unlock(&a->upkeep_mutex);
+        if (rv == 0 && arena_evacuate_step(a))
+            rv = 1;
         pthread_mutex_lock(&a->mutex);
         if (rv <= 0)
             upkeep_wait(a, rv < 0);
@@ -333,7 +353,7 @@ int arena_thread_start(struct arena *a)
     return rv;
 }
 
-void arena_thread_stop(struct arena *a)
+void arena_stop(struct arena *a)
 {
     if (!a->thread_runs)
         return;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "store/record.h"
 
@@ -57,6 +58,25 @@ static int keeper_begin(struct disk *d)
     return keeper_start(&options, &d->keeper);
 }
 
+static int evacuation_begin(struct disk *d, uint64_t objects)
+{
+    const struct disk_options *o = &d->options;
+    struct worth_options worth = {.policy = (enum worth_policy)o->eviction,
+                                  .capacity_bytes = o->size_bytes,
+                                  .objects_max = objects,
+                                  .regions_max = arena_slots(d->arena)};
+    memcpy(&worth.seed, d->superblock->hash_secret, sizeof(worth.seed));
+    d->worth = worth_new(&worth);
+    d->shares = shares_new(d->arena, o->shares, o->site_count, o->size_bytes, o->total_bytes);
+    struct evacuator_options options = {.arena = d->arena,
+                                        .index = d->index,
+                                        .worth = d->worth,
+                                        .shares = d->shares,
+                                        .hash_secret = d->superblock->hash_secret,
+                                        .sites = o->site_count};
+    return d->worth && d->shares ? evacuator_new(&options, &d->evacuator) : -ENOMEM;
+}
+
 static int arena_start(struct disk *d, struct buf *error)
 {
     const struct disk_options *o = &d->options;
@@ -64,7 +84,9 @@ static int arena_start(struct disk *d, struct buf *error)
     uint64_t bucket_count = index_bucket_count(o->size_bytes / average);
     struct arena_options options = {.size_bytes = o->size_bytes,
                                     .region_bytes = o->region_bytes,
-                                    .room_bytes = index_file_bytes(bucket_count)};
+                                    .room_bytes = index_file_bytes(bucket_count),
+                                    .streams = WORTH_STREAMS,
+                                    .sites = o->site_count};
     int rv = arena_check(&options, o->path, error);
     if (rv == 0)
         rv = folder_open(o->path, error, &d->folder);
@@ -82,6 +104,8 @@ static int arena_start(struct disk *d, struct buf *error)
         rv = arena_open(&options, &d->folder, d->superblock, d->left, error, &d->arena);
     if (rv == 0)
         rv = index_open(&d->folder, d->arena, d->superblock->arena_id, bucket_count, error, &d->index);
+    if (rv == 0 && (rv = evacuation_begin(d, o->size_bytes / average)) < 0)
+        buf_printf(error, "arena %s: there is not enough memory for its policy", o->path);
     if (rv == 0 && (rv = keeper_begin(d)) < 0)
         buf_printf(error, "arena %s: its thread cannot be started: %s", o->path, strerror(-rv));
     return rv;
@@ -90,6 +114,8 @@ static int arena_start(struct disk *d, struct buf *error)
 /* Without an index the opening failed, and all is as it was found. */
 void disk_close(struct disk *d)
 {
+    if (d->arena)
+        arena_stop(d->arena);
     if (d->keeper)
         keeper_stop(d->keeper);
     bool synced = d->index ? index_close(d->index, &d->folder) : d->left == LEFT_CLEAN;
@@ -99,6 +125,10 @@ void disk_close(struct disk *d)
         superblock_close(d->superblock, synced);
     if (d->folder.path)
         folder_close(&d->folder);
+    evacuator_free(d->evacuator);
+    shares_free(d->shares);
+    if (d->worth)
+        worth_free(d->worth);
     free(d);
 }
 
@@ -115,6 +145,7 @@ int disk_open(const struct disk_options *options, struct buf *error, struct disk
         return rv;
     }
     memcpy(d->hash_secret, d->superblock->hash_secret, HASH_SECRET_SIZE);
+    d->options.shares = NULL;
     d->is_other_secret = memcmp(d->hash_secret, options->hash_secret, HASH_SECRET_SIZE) != 0;
     *ret_disk = d;
     return 0;
@@ -243,10 +274,40 @@ bool disk_remove(struct disk *d, const struct store_key *key)
     return is_removed;
 }
 
+/* ---- worth ---- */
+
+static struct worth_object object_of(const struct disk *d, const struct store_asked *asked)
+{
+    return (struct worth_object){
+        .id = disk_key(d, asked->key).hash.low, .size_bytes = asked->size_bytes, .hint = *asked->hint};
+}
+
+void disk_ask(struct disk *d, const struct store_asked *asked, bool is_found)
+{
+    struct worth_object o = object_of(d, asked);
+    worth_ask(d->worth, &o, (int64_t)clock_monotonic_ms(), is_found);
+}
+
+bool disk_admits(struct disk *d, const struct store_asked *asked, uint16_t site_id)
+{
+    if (!arena_is_full(d->arena))
+        return true;
+    struct worth_object o = object_of(d, asked);
+    enum share_say say = shares_ask(d->shares, site_id, asked->size_bytes, 0);
+    if (say == SHARE_KEEP ||
+        (say == SHARE_SILENT && worth_admits(d->worth, &o, (int64_t)clock_monotonic_ms())))
+        return true;
+    counter_add_shared(&d->refused_objects, 1);
+    counter_add_shared(&d->refused_bytes, asked->size_bytes);
+    return false;
+}
+
 void disk_add_stats(struct disk *d, struct store_stats *stats)
 {
     struct arena_stats arena;
+    struct evacuator_stats evacuated;
     arena_stats(d->arena, &arena);
+    evacuator_stats(d->evacuator, &evacuated);
     stats->budget_bytes += arena.budget_bytes;
     stats->region_bytes = d->options.region_bytes;
     stats->regions += arena.regions_live;
@@ -256,6 +317,14 @@ void disk_add_stats(struct disk *d, struct store_stats *stats)
     stats->written_bytes += counter_read(&d->written_bytes);
     stats->wasted_bytes += counter_read(&d->wasted_bytes) + arena.tail_bytes;
     stats->objects += arena.objects;
+    stats->regions_spare += arena.regions_spare;
+    stats->hurried_regions += arena.hurried;
+    stats->kept_bytes += evacuated.kept_bytes;
+    stats->dropped_bytes += evacuated.dropped_bytes;
+    stats->damaged_objects += evacuated.damaged;
+    stats->io_errors += evacuated.io_errors + evacuated.damaged;
+    stats->refused_objects += counter_read(&d->refused_objects);
+    stats->refused_bytes += counter_read(&d->refused_bytes);
     stats->io_errors += counter_read(&d->io_errors) + arena.io_errors;
     stats->index_capacity += index_capacity(d->index);
     stats->index_displaced += index_displaced(d->index);

@@ -9,6 +9,7 @@
 
 #include "base/counter.h"
 #include "store/arena.h"
+#include "store/evacuate.h"
 #include "store/index.h"
 #include "store/keeper.h"
 #include "store/store.h"
@@ -19,6 +20,10 @@ struct disk_options {
     uint64_t object_bytes_avg;
     uint32_t sync_interval_ms;
     const uint8_t *hash_secret; /* of the keys that are looked up; a new arena keeps it */
+    enum store_eviction eviction;
+    uint32_t site_count;
+    const struct store_share *shares; /* of all disks together; for disk_open only */
+    uint64_t total_bytes;             /* of all disks */
 };
 
 /* For disk.c, store.c and store_writer.c. */
@@ -33,8 +38,12 @@ struct disk {
     struct arena *arena;
     struct index *index;
     struct keeper *keeper;
+    struct worth *worth;
+    struct shares *shares;
+    struct evacuator *evacuator;
 
     counter_t written_bytes, wasted_bytes, io_errors; /* any thread adds */
+    counter_t refused_objects, refused_bytes;
 };
 
 /* 0 or a negative errno, with a sentence in `error`. The path must outlive the disk. */
@@ -51,6 +60,8 @@ bool disk_refresh(struct disk *d, const struct store_key *key, const struct stor
                   const struct store_meta *meta);
 bool disk_drop(struct disk *d, const struct store_key *key, const struct store_object *o);
 bool disk_remove(struct disk *d, const struct store_key *key);
+void disk_ask(struct disk *d, const struct store_asked *asked, bool is_found);
+bool disk_admits(struct disk *d, const struct store_asked *asked, uint16_t site_id);
 
 /* The same, but true also when there is nothing: then the least is greater than the greatest. */
 bool disk_purge_generations(struct disk *d, uint32_t *ret_least, uint32_t *ret_greatest);

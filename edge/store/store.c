@@ -34,7 +34,12 @@ static int open_disk(struct store *s, const struct store_options *o, size_t numb
                                    .region_bytes = o->region_bytes,
                                    .object_bytes_avg = o->object_bytes_avg,
                                    .sync_interval_ms = o->sync_interval_ms,
-                                   .hash_secret = s->hash_secret};
+                                   .hash_secret = s->hash_secret,
+                                   .eviction = o->eviction,
+                                   .site_count = o->site_count,
+                                   .shares = o->shares};
+    for (size_t i = 0; i < o->disk_count; i++)
+        options.total_bytes += o->disks[i].size_bytes;
     return disk_open(&options, error, &s->disks[number]);
 }
 
@@ -201,6 +206,27 @@ bool store_purge_generations(struct store *s, uint32_t *ret_least, uint32_t *ret
     *ret_least = least;
     *ret_greatest = greatest;
     return least <= greatest;
+}
+
+void store_ask(struct store *s, const struct store_asked *asked, bool is_found)
+{
+    struct disk *d = store_disk_for(s, asked->key->hash);
+    if (d)
+        disk_ask(d, asked, is_found);
+}
+
+bool store_admits(struct store *s, const struct store_asked *asked, uint16_t site_id)
+{
+    struct disk *d = store_disk_for(s, asked->key->hash);
+    return !d || disk_admits(d, asked, site_id);
+}
+
+uint64_t store_site_bytes(struct store *s, unsigned site_id)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < s->disk_count; i++)
+        bytes += arena_site_bytes(s->disks[i]->arena, site_id);
+    return bytes;
 }
 
 void store_stats(struct store *s, struct store_stats *ret_stats)

@@ -36,6 +36,19 @@ struct store_region;
 
 #define STORE_DISKS_MAX 16u
 
+/* What goes when room is needed, and what is not stored at all. */
+enum store_eviction {
+    STORE_EVICT_VALUE, /* what is worth least, as the traffic teaches */
+    STORE_EVICT_LRU,   /* these for comparison */
+    STORE_EVICT_S3FIFO,
+    STORE_EVICT_FIFO,
+};
+
+/* What a site is sure of, and what it may have at most (0: no bound), of the bytes on disk. */
+struct store_share {
+    uint64_t guaranteed_bytes, max_bytes;
+};
+
 struct store_disk {
     const char *path;    /* the folder of its arena */
     uint64_t size_bytes; /* the arena's budget: all region files, spares included */
@@ -48,6 +61,9 @@ struct store_options {
     uint64_t transient_bytes;       /* budget of transient memory */
     uint64_t object_bytes_avg; /* expected size of an object: sizes the index; 0 for the default (256 KiB) */
     uint32_t sync_interval_ms; /* how long what was stored may not be on the disk yet; 0: the default (3 s) */
+    enum store_eviction eviction;
+    uint32_t site_count;              /* their ids are 1 to this */
+    const struct store_share *shares; /* by site id - 1; NULL: none. For store_open only */
 };
 
 struct store_key {
@@ -81,6 +97,13 @@ struct store_object {
     const char *body;            /* the same bytes in the map: for small writes and TLS */
     struct slice key_text, head; /* in the map */
     struct store_meta meta;      /* as it was at the lookup */
+};
+
+/* An object that is asked for. */
+struct store_asked {
+    const struct store_key *key;
+    uint64_t size_bytes;           /* about what it takes on the disk; 0: not known */
+    const struct store_hint *hint; /* what is known of it, and who asks */
 };
 
 struct store_reservation {
@@ -124,6 +147,13 @@ bool store_object_is_bad(const struct store_object *o);
 int store_reserve(struct store *s, const struct store_reservation *want, struct store_writer **ret_writer);
 bool store_writer_is_kept(const struct store_writer *w);
 
+/* A request for an object, found or not: from these is learned what is worth keeping. Each request once. */
+void store_ask(struct store *s, const struct store_asked *asked, bool is_found);
+
+/* Whether an object is worth storing: to be asked before room is reserved for it, and after store_ask for the
+ * request that wants it. Until the disk is full everything is. */
+bool store_admits(struct store *s, const struct store_asked *asked, uint16_t site_id);
+
 /* Appends to the body; 256 KiB at a time cost least. 0, -ENOSPC beyond the reservation, or -EIO; after an
  * error only abandon is legal. */
 int store_write(struct store_writer *w, const void *data, size_t size);
@@ -163,7 +193,13 @@ struct store_stats {
     uint64_t index_displaced;            /* live entries lost to a full bucket since the start */
     uint64_t transient_bytes, transient_budget_bytes;
     uint64_t io_errors;
+    uint64_t regions_spare;
+    uint64_t kept_bytes, dropped_bytes; /* of regions that went: written again, let go. Since the start */
+    uint64_t hurried_regions;           /* they went before that could be decided */
+    uint64_t damaged_objects;           /* found to be so when they were to be written again */
+    uint64_t refused_objects, refused_bytes; /* not worth storing, since the start */
 };
 void store_stats(struct store *s, struct store_stats *ret_stats);
+uint64_t store_site_bytes(struct store *s, unsigned site_id); /* that are found; exact soon after the start */
 
 #endif

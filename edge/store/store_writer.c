@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/fault.h"
 #include "store/record.h"
 #include "store/store_private.h"
@@ -37,7 +38,10 @@ static int reserve_kept(struct disk *d, const struct store_reservation *want, st
     uint64_t prefix = RECORD_HEADER_BYTES + want->head_size_max, half = d->options.region_bytes / 2;
     if (want->body_size_bytes > half || prefix + want->body_size_bytes + alignment > half)
         return -EFBIG;
-    int rv = arena_reserve(d->arena, 0, prefix, want->body_size_bytes, alignment, &w->extent);
+    struct worth_object o = {
+        .id = want->hash.low, .size_bytes = prefix + want->body_size_bytes, .hint = want->hint};
+    unsigned stream = worth_stream(d->worth, &o, false, (int64_t)clock_monotonic_ms());
+    int rv = arena_reserve(d->arena, stream, prefix, want->body_size_bytes, alignment, &w->extent);
     if (rv < 0)
         return rv;
     struct record r = {.state = RECORD_RESERVED, .extent = w->extent};
@@ -197,7 +201,9 @@ static int seal_kept(struct store_writer *w, const struct store_key *key, struct
         counter_add_shared(&d->wasted_bytes, taken);
         return rv;
     }
+    struct worth_object o = {.id = own.hash.low, .size_bytes = taken, .hint = w->hint};
     index_insert(d->index, own.hash, &w->extent.place, taken, meta);
+    worth_stored(d->worth, w->extent.place.slot, &o, (int64_t)clock_monotonic_ms());
     store_forget_elsewhere(w->store, d, key);
     counter_add_shared(&d->written_bytes, used);
     counter_add_shared(&d->wasted_bytes, taken - used);
