@@ -205,6 +205,8 @@ struct config_limits {
     uint64_t connections_max;
     uint64_t connections_per_client_max, connections_per_prefix_max; /* 0: no such limit */
     uint64_t requests_per_client;                                    /* a second; 0: no limit */
+    uint64_t handshakes_per_client;                                  /* the same */
+    uint64_t handshakes_max, handshake_timeout_ms;
     uint64_t request_burst_ms; /* so many of a second's requests may come at once */
     uint64_t request_head_max_bytes, uri_max_bytes;
     uint64_t request_body_max_bytes;

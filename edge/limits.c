@@ -119,6 +119,18 @@ static void leave(void *user, struct http_guest guest)
     atomic_fetch_sub_explicit(&l->connections, 1, memory_order_relaxed);
 }
 
+static uint64_t burst_of(const struct limits *l, uint64_t rate_per_s);
+
+static bool handshake(void *user, const struct addr *peer, uint64_t now_ns)
+{
+    struct limits *l = user;
+    uint64_t rate = l->config->limits.handshakes_per_client;
+
+    return rate == 0 || is_proxy(l, peer) ||
+           clients_take(l->clients, key_of(l, 'h', peer, addr_is_ipv4(peer) ? 16 : 8), rate, burst_of(l, rate),
+                        now_ns) == 0;
+}
+
 static uint32_t crowd(void *user, struct http_guest guest)
 {
     return clients_count(((struct limits *)user)->clients, guest.client);
@@ -177,7 +189,14 @@ struct limits *limits_new(const struct config *config, uint64_t connections_max)
         return NULL;
     l->config = config;
     l->connections_max = connections_max;
-    l->gate = (struct http_gate){l, enter, identify, leave, crowd};
+    l->gate = (struct http_gate){
+        .user = l,
+        .enter = enter,
+        .identify = identify,
+        .leave = leave,
+        .handshake = handshake,
+        .crowd = crowd,
+    };
     l->clients = clients_new(connections_max);
     hash_secret_new(l->secret);
     if (!l->clients) {

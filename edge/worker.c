@@ -10,8 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-#define LISTENERS_MAX        64
-#define HANDSHAKE_TIMEOUT_MS 10000
+#define LISTENERS_MAX 64
 
 /* Connections ended without a response are logged at this rate: a flood of them is in the counters. */
 #define SILENT_REFUSALS_PER_S 10
@@ -114,7 +113,8 @@ static struct http_server_options server_options(struct worker *w)
         .body_size_max = takes_bodies(w->shared.config) ? limits->request_body_max_bytes : 0,
         .connections_max = SIZE_MAX, /* the gate counts those of all workers */
         .gate = limits_gate(w->shared.limits),
-        .handshake_timeout_ms = HANDSHAKE_TIMEOUT_MS,
+        .handshake_timeout_ms = limits->handshake_timeout_ms,
+        .handshakes_max = limits->handshakes_max,
         .header_timeout_ms = limits->header_timeout_ms,
         .idle_timeout_ms = limits->idle_timeout_ms,
         .send_stall_timeout_ms = limits->send_stall_timeout_ms,

@@ -24,6 +24,7 @@
 #define SPARE_INBOXES_MAX  256
 #define SPARE_OUTBOXES_MAX 256
 #define VICTIMS_MAX        64 /* looked at when there is no room for a connection */
+#define HANDSHAKE_FAIR_MS  1000
 
 static const struct {
     const char *name;
@@ -123,6 +124,14 @@ static void note_drained(struct http_server *s)
         later_start(s->loop, &s->drained);
 }
 
+static void leave_handshakes(struct connection *c)
+{
+    if (!list_is_linked(&c->handshaking))
+        return;
+    list_remove(&c->handshaking);
+    c->server->handshake_count--;
+}
+
 void server_connection_close(struct connection *c, bool reset)
 {
     struct http_server *s = c->server;
@@ -134,6 +143,7 @@ void server_connection_close(struct connection *c, bool reset)
     later_start(s->loop, &c->later); /* frees it */
     list_remove(&c->node);
     list_remove(&c->waiting);
+    leave_handshakes(c);
     if (s->options.gate)
         s->options.gate->leave(s->options.gate->user, c->guest);
     if (reset)
@@ -511,6 +521,7 @@ static void on_open(void *user, int status)
     struct connection *c = user;
     struct http_server *s = c->server;
 
+    leave_handshakes(c);
     if (status < 0) {
         drop(c, HTTP_REFUSAL_HANDSHAKE_FAILED);
         return;
@@ -611,6 +622,7 @@ int http_server_new(struct loop *l, const struct http_server_options *options,
     s->options = *options;
     list_init(&s->connections);
     list_init(&s->waiting);
+    list_init(&s->handshaking);
     later_init(&s->drained, on_drained);
     *ret_server = s;
     return 0;
@@ -640,6 +652,7 @@ static struct connection *connection_new(struct http_server *s, int fd, const st
     later_init(&c->later, on_later);
     list_init(&c->node);
     list_init(&c->waiting);
+    list_init(&c->handshaking);
     return c;
 }
 
@@ -709,6 +722,40 @@ static bool pass_gate(struct http_server *s, const struct addr *peer, struct htt
     return false;
 }
 
+/* Handshakes at a time are bounded, so that who comes next waits no longer than for these. When all places are
+ * taken the oldest gives its own up if it has had time enough: it stalls. If it has not, there is more to do
+ * than can be done, and the newcomer is the one to go. */
+static bool has_handshake_place(struct http_server *s)
+{
+    struct connection *oldest;
+
+    if (s->options.handshakes_max == 0 || s->handshake_count < s->options.handshakes_max)
+        return true;
+    oldest = LIST_FIRST(&s->handshaking, struct connection, handshaking);
+    if (loop_now_ms(s->loop) < oldest->accepted_ms + HANDSHAKE_FAIR_MS)
+        return false;
+    drop(oldest, HTTP_REFUSAL_TOO_MANY_HANDSHAKES);
+    return true;
+}
+
+static bool may_handshake(struct http_server *s, const struct addr *peer, enum http_refusal *ret_refusal)
+{
+    const struct http_gate *gate = s->options.gate;
+
+    *ret_refusal = HTTP_REFUSAL_TOO_MANY_HANDSHAKES_OF_CLIENT;
+    if (gate && gate->handshake && !gate->handshake(gate->user, peer, loop_now_ms(s->loop) * 1000000))
+        return false;
+    *ret_refusal = HTTP_REFUSAL_TOO_MANY_HANDSHAKES;
+    return has_handshake_place(s);
+}
+
+static void begin_handshake(struct connection *c)
+{
+    list_push_back(&c->server->handshaking, &c->handshaking);
+    c->server->handshake_count++;
+    c->accepted_ms = loop_now_ms(c->server->loop);
+}
+
 void http_server_accept(struct http_server *s, int fd, const struct addr *peer, struct tls_server *tls)
 {
     enum http_refusal refusal = HTTP_REFUSAL_TOO_MANY_CONNECTIONS;
@@ -716,7 +763,7 @@ void http_server_accept(struct http_server *s, int fd, const struct addr *peer, 
     struct connection *c;
 
     if (s->draining || s->connection_count >= s->options.connections_max ||
-        !pass_gate(s, peer, &guest, &refusal)) {
+        (tls && !may_handshake(s, peer, &refusal)) || !pass_gate(s, peer, &guest, &refusal)) {
         turn_away(s, fd, peer, refusal);
         return;
     }
@@ -729,6 +776,8 @@ void http_server_accept(struct http_server *s, int fd, const struct addr *peer, 
     c->guest = guest;
     list_push_back(&s->connections, &c->node);
     server_connection_waits(c, true);
+    if (tls)
+        begin_handshake(c);
     s->connection_count++;
     counter_add(&s->stats.connections_opened, 1);
     timer_start(s->loop, &c->deadline, s->options.handshake_timeout_ms);

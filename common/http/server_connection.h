@@ -59,6 +59,7 @@ struct connection {
     struct stream *stream;
     struct list node;    /* server->connections */
     struct list waiting; /* server->waiting: nothing is owed to the client, who may be cut off for another */
+    struct list handshaking; /* server->handshaking, until TLS stands */
     struct http_guest guest;
     struct timer deadline;
     struct later later;
@@ -67,6 +68,7 @@ struct connection {
     bool serving;    /* inside serve_requests */
     bool peer_ended; /* no more requests will come */
     bool reading_off;
+    uint64_t accepted_ms; /* with TLS */
     size_t lingered_bytes;
     struct buf body; /* of the request, at most options.body_size_max */
     struct inbox *inbox;
@@ -90,7 +92,8 @@ struct http_server {
     struct http_server_options options;
     struct http_server_stats stats;
     struct list connections, waiting; /* the latter by how long they wait */
-    size_t connection_count;
+    struct list handshaking;          /* the oldest first */
+    size_t connection_count, handshake_count;
     struct inbox *spare_inboxes;
     struct outbox *spare_outboxes;
     size_t spare_inbox_count, spare_outbox_count;

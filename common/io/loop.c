@@ -18,6 +18,8 @@
 #include "loop_private.h"
 #include "wheel.h"
 
+#define TOIL_PER_TURN 8 /* a few milliseconds */
+
 struct loop {
     uv_loop_t uv;
     uv_async_t stop;
@@ -30,6 +32,7 @@ struct loop {
     struct wheel wheel;
     uint64_t armed_ms; /* when `tick` fires, or WHEEL_NEVER */
     int64_t wall_ms;   /* 0: not read in this turn */
+    unsigned toil_left;
     char *scratch;
 };
 
@@ -68,6 +71,7 @@ static void on_prepare(uv_prepare_t *handle)
 
     run_laters(l);
     l->wall_ms = 0;
+    l->toil_left = TOIL_PER_TURN;
 }
 
 static void on_idle(uv_idle_t *handle)
@@ -179,6 +183,14 @@ int64_t loop_wall_ms(const struct loop *l)
 uv_loop_t *loop_uv(struct loop *l)
 {
     return &l->uv;
+}
+
+bool loop_may_toil(struct loop *l)
+{
+    if (l->toil_left == 0)
+        return false;
+    l->toil_left--;
+    return true;
 }
 
 char *loop_scratch(struct loop *l)

@@ -69,6 +69,7 @@ struct stream {
     int armed; /* the UV_ events polled for */
     uint64_t pace_bytes_per_s;
     bool corked;
+    bool is_accepted;
     bool want_read, want_write; /* the owner waits for on_readable, on_writable */
     bool input_waits;           /* became readable while reading was not wanted */
     bool peer_ended;            /* a read has answered 0 */
@@ -274,10 +275,18 @@ static int handle_socket_error(struct stream *s)
     return UV_READABLE | UV_WRITABLE;
 }
 
+/* The socket stays readable: its turn comes. */
+static bool has_to_wait(const struct stream *s, int status)
+{
+    return s->state == STREAM_HANDSHAKING && status == 0 && s->is_accepted && !loop_may_toil(s->loop);
+}
+
 static void on_poll(uv_poll_t *handle, int status, int events)
 {
     struct stream *s = container_of(handle, struct stream, poll);
 
+    if (has_to_wait(s, status))
+        return;
     if (status < 0)
         events = handle_socket_error(s);
     s->in_event = true;
@@ -367,6 +376,7 @@ int stream_accept(struct loop *l, int fd, struct tls_server *tls, const struct s
         close(fd);
         return status;
     }
+    s->is_accepted = true;
     s->state = tls ? STREAM_HANDSHAKING : STREAM_OPENING;
     later_start(l, &s->settle);
     *ret_stream = s;

@@ -27,6 +27,9 @@ struct http_gate {
                      enum http_refusal *ret_refusal);
     void (*leave)(void *user, struct http_guest guest); /* what enter and identify have counted */
 
+    /* The peer may begin a TLS handshake: it costs the server much and the peer little. NULL: always. */
+    bool (*handshake)(void *user, const struct addr *peer, uint64_t now_ns);
+
     /* How many connections the guest's client has. */
     uint32_t (*crowd)(void *user, struct http_guest guest);
 };

@@ -26,6 +26,8 @@
     R(SEND_TIMEOUT, "send_timeout", 0)                                     \
     R(HANDSHAKE_FAILED, "tls_handshake_failed", 0)                         \
     R(HANDSHAKE_TIMEOUT, "tls_handshake_timeout", 0)                       \
+    R(TOO_MANY_HANDSHAKES, "too_many_handshakes", 0)                       \
+    R(TOO_MANY_HANDSHAKES_OF_CLIENT, "too_many_handshakes_of_client", 0)   \
     R(TOO_MANY_CONNECTIONS, "too_many_connections", 0)                     \
     R(TOO_MANY_CONNECTIONS_OF_CLIENT, "too_many_connections_of_client", 0) \
     R(TOO_MANY_CONNECTIONS_OF_PREFIX, "too_many_connections_of_prefix", 0) \
@@ -60,6 +62,7 @@ struct http_server_options {
     size_t connections_max;       /* of this server */
     const struct http_gate *gate; /* NULL: connections_max is all there is to say */
     uint64_t handshake_timeout_ms;
+    size_t handshakes_max; /* of TLS, at a time; 0: as many as connections */
     uint64_t header_timeout_ms; /* for a whole head, and again for a whole body */
     uint64_t idle_timeout_ms;
     uint64_t send_stall_timeout_ms; /* no byte could be sent for so long */

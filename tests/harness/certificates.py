@@ -4,6 +4,11 @@ import ssl
 import subprocess
 from pathlib import Path
 
+KEYS = {
+    "ecdsa": ("ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+    "rsa": ("rsa", "-pkeyopt", "rsa_keygen_bits:2048"),
+}
+
 
 def _openssl(*arguments):
     subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
@@ -17,22 +22,42 @@ class Authority:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.ca_path = self.folder / "ca.pem"
         self._key = self.folder / "ca.key"
-        _openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", 30,
-                 "-subj", "/CN=Test authority", "-addext", "keyUsage=critical,keyCertSign,cRLSign", "-keyout", self._key, "-out", self.ca_path)
+        self._index = self.folder / "index.txt"  # of what was revoked, for OCSP
+        self._index.touch()
+        _openssl("req", "-x509", "-newkey", *KEYS["ecdsa"], "-nodes", "-days", 30, "-subj", "/CN=Test authority",
+                 "-addext", "keyUsage=critical,keyCertSign,cRLSign", "-keyout", self._key, "-out", self.ca_path)
 
-    def issue(self, *names):
-        """(certificate path, key path), both PEM, for DNS names (wildcards too) and IP addresses."""
-        stem = names[0].replace("*", "any").replace(":", "-")
-        certificate, key = self.folder / f"{stem}.pem", self.folder / f"{stem}.key"
+    def issue(self, *names, key="ecdsa", days=30, stem=None):
+        """(certificate path, key path), both PEM, for DNS names (wildcards too) and IP addresses. stem: the files'
+        name, where that of the first name would overwrite others. days: -1 for one that has expired.
+        """
+        stem = stem or names[0].replace("*", "any").replace(":", "-")
+        certificate, key_path = self.folder / f"{stem}.pem", self.folder / f"{stem}.key"
         request, extensions = self.folder / f"{stem}.csr", self.folder / f"{stem}.ext"
         alternatives = ",".join(("IP:" if _is_address(name) else "DNS:") + name for name in names)
         # Python from 3.13 on verifies strictly (RFC 5280): whose key signed must be said.
         extensions.write_text(f"subjectAltName={alternatives}\nauthorityKeyIdentifier=keyid\n")
-        _openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
-                 f"/CN={names[0][:60]}", "-keyout", key, "-out", request)
+        _openssl("req", "-newkey", *KEYS[key], "-nodes", "-subj", f"/CN={names[0][:60]}", "-keyout", key_path, "-out",
+                 request)
         _openssl("x509", "-req", "-in", request, "-CA", self.ca_path, "-CAkey", self._key, "-CAcreateserial",
-                 "-days", 30, "-extfile", extensions, "-out", certificate)
-        return certificate, key
+                 "-days", days, "-extfile", extensions, "-out", certificate)
+        return certificate, key_path
+
+    def with_chain(self, certificate):
+        """The same with the authority behind it, so that its issuer is known."""
+        chain = certificate.with_suffix(".chain.pem")
+        chain.write_bytes(certificate.read_bytes() + self.ca_path.read_bytes())
+        return chain
+
+    def ocsp_response(self, certificate, path):
+        """Writes what an OCSP responder would say of the certificate, for a week."""
+        request = self.folder / "request.ocsp"
+        serial = subprocess.run(["openssl", "x509", "-in", certificate, "-noout", "-serial"], check=True,
+                                capture_output=True, text=True).stdout.strip().partition("=")[2]
+        self._index.write_text(f"V\t491231235959Z\t\t{serial}\tunknown\t/CN=any\n")
+        _openssl("ocsp", "-issuer", self.ca_path, "-cert", certificate, "-no_nonce", "-reqout", request)
+        _openssl("ocsp", "-index", self._index, "-CA", self.ca_path, "-rsigner", self.ca_path, "-rkey", self._key,
+                 "-reqin", request, "-respout", path, "-ndays", 7)
 
     def client_context(self, version=None):
         """Trusts this authority and no other. version: exactly this ssl.TLSVersion."""
