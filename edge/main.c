@@ -4,7 +4,7 @@
  * owns signals and the admin listener until it is told to end.
  */
 #include <errno.h>
-#include <limits.h>
+#include <linux/limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -5,8 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <limits.h>
 #include <linux/landlock.h>
+#include <linux/limits.h>
 #include <netdb.h>
 #include <pwd.h>
 #include <sched.h>
