@@ -237,6 +237,55 @@ def varnish_program():
     return shutil.which("varnishd", path=os.environ["PATH"] + ":/usr/sbin:/sbin")
 
 
+_TRAFFIC_SERVER = """
+CONFIG proxy.config.http.server_ports STRING {port}:ip-in={address}
+CONFIG proxy.config.exec_thread.autoconfig INT 0
+CONFIG proxy.config.exec_thread.limit INT {workers}
+CONFIG proxy.config.cache.ram_cache.size INT {ram_bytes}
+CONFIG proxy.config.cache.enable_read_while_writer INT 1
+CONFIG proxy.config.cache.max_doc_size INT 0
+CONFIG proxy.config.http.background_fill_active_timeout INT 0
+CONFIG proxy.config.http.background_fill_completed_threshold FLOAT 0.0
+CONFIG proxy.config.log.logging_enabled INT 0
+CONFIG proxy.config.reverse_proxy.enabled INT 1
+CONFIG proxy.config.url_remap.remap_required INT 1
+CONFIG proxy.config.admin.user_id STRING #-1
+CONFIG proxy.config.crash_log_helper STRING NULL
+"""
+
+
+class TrafficServer(Server):
+    name = "traffic server"
+    about = "a cache on the file system of which all is in its RAM cache too, reading while writing as its manual says, no log"
+
+    def command(self):
+        folders = {name: self.folder / name for name in ("etc", "cache", "run", "log")}
+        for folder in folders.values():
+            folder.mkdir(exist_ok=True)
+        (folders["etc"] / "records.config").write_text(_TRAFFIC_SERVER.format(
+            address=ADDRESS, port=self.port, workers=self.workers, ram_bytes=self.cache_mb << 20))
+        (folders["etc"] / "storage.config").write_text(f"{folders['cache']} {self.cache_mb}M\n")
+        (folders["etc"] / "ip_allow.yaml").write_text(
+            "ip_allow:\n  - apply: in\n    ip_addrs: 0/0\n    action: allow\n    methods: ALL\n")
+        (folders["etc"] / "remap.config").write_text(f"map / http://{ADDRESS}:{self.origin_port}/\n")
+        layout = {"prefix": self.folder, "exec_prefix": "/usr", "bindir": "/usr/bin", "sbindir": "/usr/sbin",
+                  "sysconfdir": folders["etc"], "datadir": folders["cache"], "includedir": "/usr/include",
+                  "libdir": "/usr/lib/trafficserver", "libexecdir": "/usr/lib/trafficserver/modules",
+                  "localstatedir": self.folder, "runtimedir": folders["run"], "logdir": folders["log"],
+                  "cachedir": folders["cache"]}
+        runroot = self.folder / "runroot.yaml"
+        runroot.write_text("".join(f"{name}: {path}\n" for name, path in layout.items()))
+        return [traffic_server_program(), f"--run-root={runroot}"]
+
+    @classmethod
+    def missing(cls):
+        return None if traffic_server_program() else "traffic_server"
+
+
+def traffic_server_program():
+    return shutil.which("traffic_server", path=os.environ["PATH"] + ":/usr/sbin:/sbin")
+
+
 class Running:
     """Starts servers, and stops all of them at the end."""
 
