@@ -523,10 +523,10 @@ static int edge_run(struct edge *e, struct buf *error)
         r = loop_on_signal(e->loop, SIGHUP, on_hangup, e);
     if (r == 0) /* before the workers run: their loops are theirs from then on */
         r = open_admin(e, error);
-    if (r == 0 && e->certificates)
-        r = certificates_start(e->certificates);
     if (r == 0 && e->config->sandbox)
         r = sandbox_restrict_calls(error);
+    if (r == 0 && e->certificates)
+        r = certificates_start(e->certificates);
     if (r == 0)
         r = start_workers(e);
     if (r == 0)
