@@ -42,7 +42,7 @@ struct edge {
     struct access_log *access_log;
     struct certificates *certificates; /* NULL: no listener has TLS */
     struct limits *limits;
-    struct tls_client *tls_client;
+    struct upstreams *upstreams;
     size_t worker_count;
     struct worker **workers;
     struct addr *bound; /* where they listen */
@@ -53,6 +53,7 @@ struct edge {
     const char **site_names;
     const struct http_server_stats **server_stats;
     const struct fetch_stats **fetch_stats;
+    const struct origin_stats **origin_stats;
 };
 
 /* ---- what workers share ---- */
@@ -64,9 +65,8 @@ static int build_sites(struct edge *e, struct buf *error)
     int r = e->sites ? 0 : -ENOMEM;
     if (r == 0)
         r = certificates_new(c, e->sites, error, &e->certificates);
-    for (size_t i = 0; r == 0 && i < c->site_count; i++)
-        if (c->sites[i].origins[0].url.tls && !e->tls_client)
-            r = tls_client_new(NULL, true, error, &e->tls_client);
+    if (r == 0)
+        r = upstreams_new(c, e->worker_count, error, &e->upstreams);
     return r;
 }
 
@@ -256,7 +256,7 @@ static int prepare_workers(struct edge *e)
         .access_log = e->access_log,
         .tls_server = certificates_server(e->certificates),
         .limits = e->limits,
-        .tls_client = e->tls_client,
+        .upstreams = e->upstreams,
     };
     int r = 0;
     for (size_t i = 0; r == 0 && i < e->worker_count; i++)
@@ -330,13 +330,15 @@ static int open_admin(struct edge *e, struct buf *error)
     e->site_names = calloc(c->site_count, sizeof(*e->site_names));
     e->server_stats = calloc(e->worker_count, sizeof(*e->server_stats));
     e->fetch_stats = calloc(e->worker_count, sizeof(*e->fetch_stats));
-    if (!e->site_names || !e->server_stats || !e->fetch_stats)
+    e->origin_stats = calloc(e->worker_count, sizeof(*e->origin_stats));
+    if (!e->site_names || !e->server_stats || !e->fetch_stats || !e->origin_stats)
         return -ENOMEM;
     for (size_t i = 0; i < c->site_count; i++)
         e->site_names[i] = c->sites[i].name;
     for (size_t i = 0; i < e->worker_count; i++) {
         e->server_stats[i] = worker_server_stats(e->workers[i]);
         e->fetch_stats[i] = worker_fetch_stats(e->workers[i]);
+        e->origin_stats[i] = worker_origin_stats(e->workers[i]);
     }
     struct admin_source source = {
         .edge = c->edge,
@@ -348,6 +350,8 @@ static int open_admin(struct edge *e, struct buf *error)
         .ledgers = e->ledgers,
         .servers = e->server_stats,
         .fetches = e->fetch_stats,
+        .origins = e->origin_stats,
+        .upstreams = e->upstreams,
         .store = e->store,
         .limits = e->limits,
         .access_log = e->access_log,
@@ -430,8 +434,7 @@ static void edge_fini(struct edge *e)
     limits_free(e->limits);
     access_log_close(e->access_log);
     certificates_free(e->certificates);
-    if (e->tls_client)
-        tls_client_free(e->tls_client);
+    upstreams_free(e->upstreams);
     geo_unref(e->geo);
     if (e->catalog)
         catalog_free(e->catalog);
@@ -447,6 +450,7 @@ static void edge_fini(struct edge *e)
     free(e->site_names);
     free(e->server_stats);
     free(e->fetch_stats);
+    free(e->origin_stats);
     config_unref(e->config);
 }
 

@@ -135,7 +135,8 @@ int worker_prepare(struct worker *w, const struct worker_shared *shared)
         .store = shared->store,
         .catalog = shared->catalog,
         .ledger = w->ledger,
-        .tls = shared->tls_client,
+        .upstreams = shared->upstreams,
+        .is_checker = w->index == 0,
     };
     w->env = (struct request_env){
         .loop = w->loop,
@@ -181,6 +182,11 @@ const struct http_server_stats *worker_server_stats(const struct worker *w)
 const struct fetch_stats *worker_fetch_stats(const struct worker *w)
 {
     return origin_fetch_stats(w->env.origin);
+}
+
+const struct origin_stats *worker_origin_stats(const struct worker *w)
+{
+    return origin_stats(w->env.origin);
 }
 
 static void on_accept(void *user, int fd, const struct addr *peer)

@@ -26,7 +26,7 @@ struct worker_shared {
     struct access_log *access_log;
     struct limits *limits;
     struct tls_server *tls_server; /* NULL: no listener has TLS */
-    struct tls_client *tls_client; /* NULL: no origin has TLS */
+    struct upstreams *upstreams;
 };
 
 /* Two steps, as flights need the mailboxes of all workers. Both on the main thread, before worker_start. */
@@ -37,6 +37,7 @@ struct mailbox *worker_mailbox(const struct worker *w);
 struct ledger *worker_ledger(const struct worker *w);
 const struct http_server_stats *worker_server_stats(const struct worker *w);
 const struct fetch_stats *worker_fetch_stats(const struct worker *w);
+const struct origin_stats *worker_origin_stats(const struct worker *w);
 
 /* Opens a listener at `address` (port 0: the system chooses, *ret_bound says what). Before worker_start. */
 int worker_listen(struct worker *w, const struct addr *address, bool is_tls, struct addr *ret_bound);

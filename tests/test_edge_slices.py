@@ -342,8 +342,10 @@ def test_seeks_into_ten_gigabytes(edge, origin):
 
 
 def test_a_large_object_breaks_twice(edge, origin):
-    """Each viewer brings it a little further, and no byte is asked for twice but in the slice that broke."""
-    scene, gates = Scene(edge, origin()), [threading.Event() for _ in range(2)]
+    """Where nothing is asked for again, each viewer brings it a little further, and no byte is asked for twice but in
+    the slice that broke.
+    """
+    scene, gates = Scene(edge, origin(), site={"origin_retries": {"percent": 0, "floor": 0}}), [threading.Event() for _ in range(2)]
     data = DATA[:6 * SLICE]
     breaks = iter(((0, 5 * SLICE // 2), (2 * SLICE, 9 * SLICE // 2)))
 

@@ -14,6 +14,7 @@
 #include "http/server.h"
 #include "ledger.h"
 #include "limits.h"
+#include "origin/origin.h"
 #include "store/store.h"
 
 /* Where the numbers come from. Everything outlives the admin and is read from its thread at any time. */
@@ -26,6 +27,8 @@ struct admin_source {
     struct ledger *const *ledgers;
     const struct http_server_stats *const *servers;
     const struct fetch_stats *const *fetches;
+    const struct origin_stats *const *origins;
+    struct upstreams *upstreams;         /* NULL: none are shown */
     struct store *store;                 /* NULL: none */
     const struct limits *limits;         /* NULL: none */
     const struct access_log *access_log; /* NULL: none */

@@ -191,6 +191,12 @@ static void write_flights(struct buf *out, const struct ledger_sum *sum)
             sum->flights_not_kept);
     counter(out, "flights_corrupt_total", "Flights whose body was not what its digest says.",
             sum->flights_corrupt);
+    counter(out, "orphans_finished_total", "Flights that ended well without a reader.",
+            sum->orphans_finished);
+    counter(out, "orphans_finished_bytes_total", "Bytes that these received for nobody.",
+            sum->orphans_finished_bytes);
+    counter(out, "orphans_dropped_bytes_total", "Bytes of bodies that dropped flights had received.",
+            sum->orphans_dropped_bytes);
 }
 
 static void write_arena(struct buf *out, const struct store_stats *store)
@@ -228,6 +234,71 @@ static void write_origin(struct buf *out, const struct snapshot *s)
 
         sample(out, "origin_results_total", &label, 1, s->fetch_results[i]);
     }
+    for (int i = 0; i < ORIGIN_WORD_COUNT; i++) {
+        struct label label = {"result", origin_word_name((enum origin_word)i)};
+
+        sample(out, "origin_results_total", &label, 1, s->origin_words[i]);
+    }
+    counter(out, "origin_retries_total", "Requests sent to another origin, as one failed.",
+            s->origin_retries);
+    counter(out, "origin_resumes_total", "Requests for the rest of a body that broke.", s->origin_resumes);
+    counter(out, "origin_retries_refused_total", "Neither of the two, as the budget was used up.",
+            s->origin_retries_refused);
+}
+
+static void write_upstream_family(struct buf *out, const struct snapshot *s, const char *name,
+                                  const char *type, const char *help,
+                                  uint64_t (*value_of)(const struct upstream *u, uint64_t now_ms))
+{
+    struct upstreams *all = s->source->upstreams;
+    char origin[300];
+
+    begin_family(out, name, type, help);
+    for (unsigned id = 1; all && id <= upstreams_site_count(all); id++) {
+        const struct upstream_site *site = upstreams_site(all, id);
+
+        for (size_t i = 0; i < site->count; i++) {
+            struct label labels[] = {{"site", site->config->name}, {"origin", origin}};
+
+            snprintf(origin, sizeof(origin), "%.*s", SLICE_ARG(site->upstreams[i].config->url.authority));
+            sample(out, name, labels, ARRAY_COUNT(labels), value_of(&site->upstreams[i], s->monotonic_ms));
+        }
+    }
+}
+
+static uint64_t usable_of(const struct upstream *u, uint64_t now_ms)
+{
+    return health_is_usable(&u->health, now_ms);
+}
+
+static uint64_t upstream_requests_of(const struct upstream *u, uint64_t now_ms)
+{
+    (void)now_ms;
+    return counter_read(&u->requests);
+}
+
+static uint64_t errors_of(const struct upstream *u, uint64_t now_ms)
+{
+    (void)now_ms;
+    return counter_read(&u->errors);
+}
+
+static uint64_t ejections_of(const struct upstream *u, uint64_t now_ms)
+{
+    (void)now_ms;
+    return counter_read(&u->ejections);
+}
+
+static void write_upstreams(struct buf *out, const struct snapshot *s)
+{
+    write_upstream_family(out, s, "upstream_usable", "gauge", "Whether an origin is neither ejected nor ill.",
+                          usable_of);
+    write_upstream_family(out, s, "upstream_requests_total", "counter", "Requests to an origin.",
+                          upstream_requests_of);
+    write_upstream_family(out, s, "upstream_errors_total", "counter", "Of these: failed by its fault.",
+                          errors_of);
+    write_upstream_family(out, s, "upstream_ejections_total", "counter", "How often it was ejected.",
+                          ejections_of);
 }
 
 static void write_connections(struct buf *out, const struct snapshot *s)
@@ -250,7 +321,8 @@ static void write_certificates(struct buf *out, const struct snapshot *s)
 {
     struct tls_certificate_info infos[TLS_CERTIFICATES_MAX];
 
-    begin_family(out, "certificate_not_after_seconds", "gauge", "When a site's certificate expires, since the epoch.");
+    begin_family(out, "certificate_not_after_seconds", "gauge",
+                 "When a site's certificate expires, since the epoch.");
     for (size_t i = 0; s->source->certificates && i < s->source->site_count; i++) {
         int identity = certificates_of_site(s->source->certificates, (unsigned)i + 1);
         size_t count = identity < 0 ? 0
@@ -277,7 +349,8 @@ static void write_tls(struct buf *out, const struct snapshot *s)
     begin_family(out, "tls_connections_total", "counter", "TLS connections, by who encrypts.");
     sample(out, "tls_connections_total", &kernel, 1, s->tls.ktls);
     sample(out, "tls_connections_total", &process, 1, s->tls.user_space);
-    counter(out, "tls_unknown_names_total", "Handshakes refused for the name asked for.", s->tls.unknown_names);
+    counter(out, "tls_unknown_names_total", "Handshakes refused for the name asked for.",
+            s->tls.unknown_names);
     counter(out, "tls_ktls_key_updates_total", "Connections that broke as the kernel could not change keys.",
             s->tls.ktls_key_updates);
     counter(out, "tls_ocsp_stapled_total", "OCSP responses stapled.", s->tls.stapled);
@@ -325,6 +398,7 @@ bool metrics_write(const struct snapshot *s, struct buf *out)
     write_flights(out, s->ledger);
     write_arena(out, &s->store);
     write_origin(out, s);
+    write_upstreams(out, s);
     write_connections(out, s);
     write_tls(out, s);
     write_latency(out, s->ledger);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 
 static void add_server(struct snapshot *s, const struct http_server_stats *server)
 {
@@ -29,16 +30,28 @@ static void add_fetches(struct snapshot *s, const struct fetch_stats *fetches)
         s->fetch_results[i] += counter_read(&fetches->results[i]);
 }
 
+static void add_origin(struct snapshot *s, const struct origin_stats *origin)
+{
+    for (int i = 0; i < ORIGIN_WORD_COUNT; i++)
+        s->origin_words[i] += counter_read(&origin->words[i]);
+    s->origin_retries += counter_read(&origin->retries);
+    s->origin_resumes += counter_read(&origin->resumes);
+    s->origin_retries_refused += counter_read(&origin->retries_refused);
+}
+
 bool snapshot_take(const struct admin_source *source, int64_t wall_ms, struct snapshot *ret_snapshot)
 {
     struct snapshot s = {.source = source, .wall_ms = wall_ms, .checks_failed = check_failed_count()};
 
+    s.monotonic_ms = clock_monotonic_ms();
     s.ledger = ledger_sum_new(source->ledgers, source->worker_count);
     if (!s.ledger)
         return false;
     for (size_t i = 0; i < source->worker_count; i++) {
         add_server(&s, source->servers[i]);
         add_fetches(&s, source->fetches[i]);
+        if (source->origins)
+            add_origin(&s, source->origins[i]);
     }
     if (source->store)
         store_stats(source->store, &s.store);

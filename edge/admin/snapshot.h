@@ -17,6 +17,8 @@ struct snapshot {
     uint64_t fetches_started, origin_connections_opened, origin_connections_reused;
     uint64_t origin_received_bytes, origin_sent_bytes; /* on the wire: heads and framing too */
     uint64_t fetch_results[FETCH_RESULT_COUNT];
+    uint64_t origin_words[ORIGIN_WORD_COUNT], origin_retries, origin_resumes, origin_retries_refused;
+    uint64_t monotonic_ms;
     struct store_stats store;
     struct limits_stats limits;
     struct access_log_stats access_log;

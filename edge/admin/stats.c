@@ -152,6 +152,9 @@ static void write_flights(struct json *j, const struct ledger_sum *sum)
     json_u64(j, "dropped", sum->flights_dropped);
     json_u64(j, "not_kept", sum->flights_not_kept);
     json_u64(j, "corrupt", sum->flights_corrupt);
+    json_u64(j, "orphans_finished", sum->orphans_finished);
+    json_u64(j, "orphans_finished_bytes", sum->orphans_finished_bytes);
+    json_u64(j, "orphans_dropped_bytes", sum->orphans_dropped_bytes);
     json_close(j, '}');
 }
 
@@ -196,7 +199,38 @@ static void write_origin(struct json *j, const struct snapshot *s)
     json_open(j, "results", '{');
     for (int i = 0; i < FETCH_RESULT_COUNT; i++)
         json_u64(j, fetch_result_name((enum fetch_result)i), s->fetch_results[i]);
+    for (int i = 0; i < ORIGIN_WORD_COUNT; i++)
+        json_u64(j, origin_word_name((enum origin_word)i), s->origin_words[i]);
     json_close(j, '}');
+    json_u64(j, "retries", s->origin_retries);
+    json_u64(j, "resumes", s->origin_resumes);
+    json_u64(j, "retries_refused", s->origin_retries_refused);
+    json_close(j, '}');
+}
+
+/* Of the configuration only the URL's authority: all else may be a secret. */
+static void write_upstream(struct json *j, const struct snapshot *s, const struct upstream *upstream)
+{
+    json_open(j, NULL, '{');
+    json_text(j, "origin", upstream->config->url.authority);
+    json_bool(j, "usable", health_is_usable(&upstream->health, s->monotonic_ms));
+    json_u64(j, "requests", counter_read(&upstream->requests));
+    json_u64(j, "errors", counter_read(&upstream->errors));
+    json_u64(j, "ejections", counter_read(&upstream->ejections));
+    json_close(j, '}');
+}
+
+static void write_upstreams(struct json *j, const struct snapshot *s)
+{
+    struct upstreams *all = s->source->upstreams;
+    json_open(j, "origins", '{');
+    for (unsigned id = 1; all && id <= upstreams_site_count(all); id++) {
+        const struct upstream_site *site = upstreams_site(all, id);
+        json_open(j, site->config->name, '[');
+        for (size_t i = 0; i < site->count; i++)
+            write_upstream(j, s, &site->upstreams[i]);
+        json_close(j, ']');
+    }
     json_close(j, '}');
 }
 
@@ -316,6 +350,7 @@ bool stats_write(const struct snapshot *s, struct buf *out)
     write_flights(&j, s->ledger);
     write_arena(&j, &s->store);
     write_origin(&j, s);
+    write_upstreams(&j, s);
     write_connections(&j, s);
     write_tls(&j, s);
     write_latency(&j, s->ledger);

@@ -294,6 +294,7 @@ static void attach(struct flight *f, struct flight_reader *reader)
     list_push_back(&port->readers, &reader->node);
     atomic_fetch_add(&port->reader_count, 1);
     atomic_fetch_add(&f->reader_count, 1);
+    atomic_fetch_add_explicit(&f->readers_ever, 1, memory_order_relaxed);
     flight_ref(f);
     counter_add(&ledger_flights(f->table->ledgers[reader->worker])->readers_joined, 1);
 }

@@ -168,6 +168,7 @@ size_t
 flight_write_size_hint(const struct flight *f); /* so many bytes next end at a boundary of large pages */
 bool flight_is_full(struct flight *f);          /* private: pause until on_room */
 bool flight_is_orphaned(struct flight *f);
+unsigned flight_readers(const struct flight *f); /* that it has had */
 uint64_t flight_filled_bytes(const struct flight *f); /* received of the body so far: filled - first */
 uint64_t flight_extent_bytes(const struct flight *f); /* that it will receive; or FLIGHT_SIZE_UNKNOWN */
 struct slice flight_body(struct flight *f); /* the whole body, when it stands in one piece; else empty */

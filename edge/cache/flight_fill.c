@@ -27,6 +27,11 @@ bool flight_is_orphaned(struct flight *f)
     return atomic_load(&f->reader_count) == 0;
 }
 
+unsigned flight_readers(const struct flight *f)
+{
+    return atomic_load_explicit(&f->readers_ever, memory_order_relaxed);
+}
+
 bool flight_is_full(struct flight *f)
 {
     return f->head.is_private && f->private_body.size >= FLIGHT_PRIVATE_WINDOW;

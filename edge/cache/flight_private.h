@@ -65,6 +65,7 @@ struct flight {
     struct list node; /* in the shard's list; guarded by the shard's mutex */
     atomic_uint refs; /* list, filler, readers, messages on their way */
     atomic_uint reader_count;
+    atomic_uint readers_ever;
     atomic_bool is_orphan_posted;
     atomic_bool is_doomed; /* by flight_doom, on any worker */
     struct message orphan_message;

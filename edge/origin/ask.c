@@ -25,31 +25,25 @@ static void append_line(struct buf *out, const char *name, struct slice value)
     append_field(out, slice_of(name), value);
 }
 
-static void append_range(const struct flight *flight, const struct origin_request *request, struct buf *out)
+static void append_range(const struct ask_part *part, struct buf *out)
 {
-    bool is_ranged;
-    uint64_t first, limit;
-    flight_range(flight, &is_ranged, &first, &limit);
-    if (!is_ranged)
+    if (!part->is_ranged)
         return;
     buf_append_text(out, "Range: bytes=");
-    buf_append_u64(out, first);
+    buf_append_u64(out, part->first_bytes);
     buf_append_char(out, '-');
-    if (limit != FLIGHT_NO_LIMIT)
-        buf_append_u64(out, limit - 1);
+    if (part->limit_bytes != FLIGHT_NO_LIMIT)
+        buf_append_u64(out, part->limit_bytes - 1);
     buf_append(out, "\r\n", 2);
-    if (request->if_range.data)
-        append_line(out, "If-Range", request->if_range);
+    if (part->if_range.data)
+        append_line(out, "If-Range", part->if_range);
 }
 
-static void append_conditions(const struct flight *flight, struct buf *out)
+static void append_conditions(const struct ask_part *part, struct buf *out)
 {
     struct reply_stored stored;
-    const struct store_object *stale = flight_stale(flight);
-    bool is_ranged;
-    uint64_t first, limit;
-    flight_range(flight, &is_ranged, &first, &limit);
-    if (!stale || is_ranged || !reply_parse_stored(stale->head, &stored) || stored.status != 200)
+    if (!part->stale || part->is_ranged || !reply_parse_stored(part->stale->head, &stored) ||
+        stored.status != 200)
         return;
     struct slice etag = reply_stored_get(stored.fields, "etag");
     struct slice modified = reply_stored_get(stored.fields, "last-modified");
@@ -88,8 +82,22 @@ static bool is_rewritten(struct slice name)
     return false;
 }
 
+/* What origins are told by the edge alone. */
+static bool is_secret(const struct config_site *site, struct slice name)
+{
+    for (size_t i = 0; i < site->origin_count; i++) {
+        const struct config_upstream *upstream = &site->origins[i];
+        if ((upstream->secret_header.data && slice_equal_nocase(name, upstream->secret_header)) ||
+            (upstream->bearer_file && slice_equal_nocase(name, SLICE_LITERAL("authorization"))))
+            return true;
+    }
+    return false;
+}
+
 static bool is_told(const struct origin_request *request, struct slice name)
 {
+    if (is_secret(request->site->config, name))
+        return false;
     bool may_be = request->is_passed ? !is_rewritten(name) : key_forwards(request->site->config, name);
     return may_be && !http_head_is_hop_by_hop(request->viewer_head, name);
 }
@@ -109,35 +117,70 @@ static void append_viewer_fields(const struct origin_request *request, struct bu
         buf_append_text(out, "Accept: */*\r\n");
 }
 
-bool ask_write(const char *edge_name, const struct origin_request *request, struct buf *out)
+static void write_fields(const char *edge_name, const struct origin_request *request, struct buf *out)
 {
-    const struct config_site *site = request->site->config;
-    buf_clear(out);
-    if (request->is_passed)
-        buf_append_slice(out, request->viewer_head->method_text);
-    else
-        buf_append_text(out, request->is_head ? "HEAD" : "GET");
-    buf_append_char(out, ' ');
-    buf_append_slice(out, site->origins[0].url.path_prefix);
-    buf_append_slice(out, request->target);
-    buf_append_text(out, " HTTP/1.1\r\n");
-    append_line(out, "Host", site->origins[0].host);
     append_way("Via", request->viewer_head, "1.1 ", edge_name, out);
     append_way("CDN-Loop", request->viewer_head, "shorebreak-", edge_name, out);
-    if (request->is_passed || site->forward_header_count)
+    if (request->is_passed || request->site->config->forward_header_count)
         append_viewer_fields(request, out);
     else
         buf_append_text(out, "Accept: */*\r\n");
-    if (request->is_passed) {
-        buf_printf(out, "Content-Length: %zu\r\n\r\n", request->body.size);
-        buf_append_slice(out, request->body);
-        return !out->failed;
+    if (request->is_passed)
+        buf_printf(out, "Content-Length: %zu\r\n", request->body.size);
+    else /* bodies are stored as they come and sent to all, so only the form that all understand is asked for
+          */
+        buf_append_text(out, "Accept-Encoding: identity\r\n");
+}
+
+static struct slice put(char **at, struct slice text)
+{
+    struct slice copy = slice_make(*at, text.size);
+    if (text.size > 0)
+        memcpy(*at, text.data, text.size);
+    *at += text.size;
+    return copy;
+}
+
+struct ask *ask_new(const char *edge_name, const struct origin_request *request, struct buf *scratch)
+{
+    struct slice method = request->is_passed ? request->viewer_head->method_text
+                          : request->is_head ? SLICE_LITERAL("HEAD")
+                                             : SLICE_LITERAL("GET");
+    struct slice body = request->is_passed ? request->body : SLICE_EMPTY;
+    buf_clear(scratch);
+    write_fields(edge_name, request, scratch);
+    struct ask *ask =
+        scratch->failed
+            ? NULL
+            : malloc(sizeof(*ask) + method.size + request->target.size + scratch->size + body.size);
+    if (!ask)
+        return NULL;
+    char *at = ask->text;
+    ask->method = put(&at, method);
+    ask->target = put(&at, request->target);
+    ask->fields = put(&at, buf_slice(scratch));
+    ask->body = put(&at, body);
+    ask->is_repeatable = !request->is_passed;
+    return ask;
+}
+
+bool ask_write(const struct ask *ask, const struct upstream *upstream, const struct ask_part *part,
+               struct buf *out)
+{
+    buf_clear(out);
+    buf_append_slice(out, ask->method);
+    buf_append_char(out, ' ');
+    buf_append_slice(out, upstream->config->url.path_prefix);
+    buf_append_slice(out, ask->target);
+    buf_append_text(out, " HTTP/1.1\r\n");
+    buf_append_slice(out, upstream->fields);
+    buf_append_slice(out, ask->fields);
+    if (ask->is_repeatable) {
+        append_range(part, out);
+        append_conditions(part, out);
     }
-    /* Bodies are stored as they come and sent to all, so only the form that all understand is asked for. */
-    buf_append_text(out, "Accept-Encoding: identity\r\n");
-    append_range(request->flight, request, out);
-    append_conditions(request->flight, out);
     buf_append(out, "\r\n", 2);
+    buf_append_slice(out, ask->body);
     return !out->failed;
 }
 

@@ -3,6 +3,7 @@
 #include "origin/judge.h"
 
 #include "base/check.h"
+#include "http/date.h"
 #include "http/range.h"
 #include "http/validate.h"
 #include "reply.h"
@@ -156,4 +157,50 @@ bool judge_is_same(const struct http_head *not_modified, struct slice stored_hea
         !http_etag_parse(reply_stored_get(stored.fields, "etag"), &ours))
         return true;
     return http_etag_equal_weak(&ours, &theirs);
+}
+
+/* ---- the rest of a body that broke ---- */
+
+#define STRONG_DATE_AGE_S 60 /* between Last-Modified and Date */
+
+static bool is_strong_etag(struct slice etag)
+{
+    return etag.data && etag.size >= 2 && etag.data[0] == '"' && etag.data[etag.size - 1] == '"';
+}
+
+struct slice judge_strong_validator(const struct http_head *head)
+{
+    struct slice etag = http_head_get(head, "etag"), modified = http_head_get(head, "last-modified"),
+                 date = http_head_get(head, "date");
+    int64_t date_s, modified_s;
+    if (is_strong_etag(etag))
+        return etag;
+    if (!etag.data && modified.data && date.data && http_date_parse(date, 0, &date_s) &&
+        http_date_parse(modified, date_s, &modified_s) && date_s - modified_s >= STRONG_DATE_AGE_S)
+        return modified;
+    return (struct slice){NULL, 0};
+}
+
+static bool has_validator(const struct http_head *head, struct slice validator)
+{
+    return slice_equal(http_head_get(head, validator.data[0] == '"' ? "etag" : "last-modified"), validator);
+}
+
+enum judge_rest_verdict judge_rest(const struct http_head *head, const struct judge_rest *rest)
+{
+    struct content_range range;
+    uint64_t size = rest->limit_bytes - rest->first_bytes;
+    if (head->status == 404 || head->status == 410 || head->status == 416 || head->status == 412)
+        return JUDGE_REST_CHANGED;
+    if (head->status == 200)
+        return has_validator(head, rest->validator) ? JUDGE_REST_UNUSABLE : JUDGE_REST_CHANGED;
+    if (head->status != 206 || !http_content_range_parse(http_head_get(head, "content-range"), &range) ||
+        range.unsatisfied)
+        return JUDGE_REST_UNUSABLE;
+    if (!has_validator(head, rest->validator) || range.total != rest->total_bytes)
+        return JUDGE_REST_CHANGED;
+    bool is_whole = range.first == rest->first_bytes && range.last + 1 == rest->limit_bytes;
+    bool is_framed = head->chunked || head->content_length < 0 || (uint64_t)head->content_length == size;
+    return is_whole && is_framed && http_head_count(head, "content-range") == 1 ? JUDGE_REST
+                                                                                : JUDGE_REST_UNUSABLE;
 }

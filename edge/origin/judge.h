@@ -41,6 +41,22 @@ void judge_response(const struct http_head *head, const struct flight *flight,
 void judge_not_modified(struct slice updated_head, struct slice age, const struct judge_request *request,
                         int64_t now_ms, struct policy *ret_policy);
 
+/* The validator by which the rest of a body can be asked for after a break, when it is strong: an entity tag,
+ * or a date that is old enough for that (RFC 9110 section 8.8.2.2). data NULL: none. */
+struct slice judge_strong_validator(const struct http_head *head);
+
+/* What was asked for: bytes [first, limit) of `total`, of the representation that the validator names. */
+struct judge_rest {
+    struct slice validator;
+    uint64_t first_bytes, limit_bytes, total_bytes;
+};
+enum judge_rest_verdict {
+    JUDGE_REST,         /* that is what comes */
+    JUDGE_REST_CHANGED, /* there is another representation now, or none */
+    JUDGE_REST_UNUSABLE /* an answer that is none */
+};
+enum judge_rest_verdict judge_rest(const struct http_head *head, const struct judge_rest *rest);
+
 /* Whether a 304 is about what is stored: false when it names another version. */
 bool judge_is_same(const struct http_head *not_modified, struct slice stored_head);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fills flights from a site's origin: asks, judges the response (may it be shared, kept, for how long),
- * writes the body into the flight, reads playlists, and decides what becomes of a fill that nobody reads any
- * more. One per worker.
+ * Fills flights from a site's origins: asks, judges the response (may it be shared, kept, for how long),
+ * writes the body into the flight, asks another origin, or for the rest, when one fails, reads playlists, and
+ * decides what becomes of a fill that nobody reads any more. One per worker.
  */
 #ifndef ORIGIN_ORIGIN_H
 #define ORIGIN_ORIGIN_H
@@ -11,6 +11,7 @@
 #include "cache/policy.h"
 #include "catalog.h"
 #include "http/fetch.h"
+#include "origin/upstream.h"
 #include "site.h"
 
 struct origin;
@@ -23,12 +24,43 @@ struct origin_options {
     struct store *store;
     struct catalog *catalog;
     struct ledger *ledger;
-    struct tls_client *tls; /* for https origins; NULL when there is none */
+    struct upstreams *upstreams;
+    bool is_checker; /* of all workers, the one that asks origins how they are */
+};
+
+/* Why the edge itself ends a request to an origin, beside what may become of it (http/fetch.h). */
+#define ORIGIN_WORDS(W)                                        \
+    W(CHANGED, "origin_representation_changed", 502)           \
+    W(BAD_RANGE, "origin_bad_range", 502)                      \
+    W(ERROR_RESPONSE, "origin_error_response", 502)            \
+    W(BODY_TOO_LONG, "origin_body_too_long", 502)              \
+    W(HEAD_TOO_LARGE, "origin_head_too_large_to_keep", 502)    \
+    W(STORE_FULL, "store_full", 502)                           \
+    W(STORE_FAILED, "store_failed", 502)                       \
+    W(NO_MEMORY, "fill_out_of_memory", 503)                    \
+    W(DROPPED, "dropped", 502) /* nobody wanted it any more */ \
+    W(SHUTTING_DOWN, "shutting_down", 503)
+
+enum origin_word {
+#define W(name, word, status) ORIGIN_WORD_##name,
+    ORIGIN_WORDS(W)
+#undef W
+        ORIGIN_WORD_COUNT
+};
+const char *origin_word_name(enum origin_word word);
+unsigned origin_word_status(enum origin_word word);
+
+struct origin_stats {
+    counter_t words[ORIGIN_WORD_COUNT];
+    counter_t retries;         /* before a head: another origin was asked */
+    counter_t resumes;         /* in a body: its rest was asked for */
+    counter_t retries_refused; /* one of the two, but the budget was used up */
 };
 
 int origin_new(const struct origin_options *options, struct origin **ret_origin);
 void origin_free(struct origin *o); /* fills still running fail with the reason "shutting_down" */
 const struct fetch_stats *origin_fetch_stats(const struct origin *o);
+const struct origin_stats *origin_stats(const struct origin *o);
 
 /* Why a fill fails that was to continue a representation which the origin has no more. */
 #define ORIGIN_CHANGED "origin_representation_changed"

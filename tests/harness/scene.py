@@ -29,12 +29,13 @@ def cache_status(response):
 
 class Scene:
     def __init__(self, edge, server, site=(), **edge_fields):
-        """edge: the fixture. site: fields of the site beyond name, hosts and origin (or other values of these).
+        """edge: the fixture. site: fields of the site beyond name, hosts and origin (or other values of these; None:
+        left out).
         environment: variables of the edge's own.
         """
         self.server = server
         fields = {"name": "demo", "hosts": [HOST], "origin": server.url if server else None, **dict(site)}
-        self.edge = edge(sites=[fields], **edge_fields)
+        self.edge = edge(sites=[{name: value for name, value in fields.items() if value is not None}], **edge_fields)
 
     def get(self, target, fields=(), method="GET", **connection):
         """One request on a connection of its own."""

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where a response belongs: the keys of variants, of what a playlist lists, of what a method has changed.
+ */
+#include "http/uri.h"
+#include "key.h"
+#include "origin/origin_private.h"
+
+/* Reading references in what belongs to a URL of a site. */
+struct reading {
+    struct origin *origin;
+    const struct site *site;
+    struct slice base; /* that URL's target */
+};
+
+struct store_key fill_base_key(struct fill *f)
+{
+    struct buf *text = &f->origin->key_text;
+    buf_clear(text);
+    buf_append_text(text, f->site->config->name);
+    buf_append_slice(text, f->target);
+    return (struct store_key){f->key_hash, buf_slice(text)};
+}
+
+/* ---- references ---- */
+
+static bool resolve_key(void *user, struct slice reference, struct hash128 *ret_hash)
+{
+    struct reading *reading = user;
+    struct origin *o = reading->origin;
+    struct uri uri;
+    struct uri_authority authority;
+    struct slice target;
+    buf_clear(&o->resolved);
+    if (!uri_resolve(reading->base, reference, &o->resolved) ||
+        !uri_parse_target(buf_slice(&o->resolved), &uri))
+        return false;
+    if (uri.authority.data && (!uri_parse_authority(uri.authority, &authority) ||
+                               !site_has_host(o->options.sites, reading->site, authority.host)))
+        return false; /* another site's, or not ours at all */
+    if (!key_write(slice_of(reading->site->config->name), uri.path, uri.query, &reading->site->key_rules,
+                   &o->key_text, &target))
+        return false;
+    *ret_hash = hash_key(store_hash_secret(o->options.store), buf_slice(&o->key_text));
+    return true;
+}
+
+bool fill_read_playlist(struct fill *f, struct slice body, struct hls_playlist *ret_playlist)
+{
+    struct reading reading = {f->origin, f->site, f->target};
+    return body.size > 0 &&
+           catalog_learn(f->origin->options.catalog, f->key_hash, body, resolve_key, &reading, ret_playlist);
+}
+
+/* ---- variants ---- */
+
+/* The marker under the URL's own key, as it stands or, when the response varies by other fields than before
+ * or for the first time, a new one: whose epoch hides the variants of the old. */
+static bool place_marker(struct fill *f, const struct store_key *key, struct slice names, uint64_t *ret_epoch)
+{
+    struct store *store = f->origin->options.store;
+    struct store_object o;
+    struct store_writer *writer;
+    struct store_meta meta = {.site_id = (uint16_t)f->site->id, .flags = FLIGHT_META_VARIES};
+    struct slice old_names;
+    uint8_t random[HASH_SECRET_SIZE];
+    if (store_lookup(store, key, &o)) {
+        bool is_same = o.meta.flags & FLIGHT_META_VARIES &&
+                       key_marker_read(slice_make(o.body, o.body_size_bytes), ret_epoch, &old_names) &&
+                       slice_equal(old_names, names);
+        store_release(&o);
+        if (is_same)
+            return true;
+    }
+    hash_secret_new(random);
+    memcpy(ret_epoch, random, sizeof(*ret_epoch));
+    struct store_reservation want = {.head_size_max = key->text.size,
+                                     .body_size_bytes = sizeof(*ret_epoch) + names.size,
+                                     .hash = key->hash};
+    if (!key_marker_write(*ret_epoch, names, &f->origin->resolved) ||
+        store_reserve(store, &want, &writer) < 0)
+        return false;
+    if (!store_writer_is_kept(writer) ||
+        store_write(writer, f->origin->resolved.data, f->origin->resolved.size) < 0) {
+        store_abandon(writer);
+        return false;
+    }
+    return store_seal(writer, key, SLICE_EMPTY, &meta) == 0;
+}
+
+/* Sees to it that the flight has the key that its response belongs under. False: it may not be shared after
+ * all. */
+bool fill_place_variant(struct fill *f, enum key_vary vary)
+{
+    static const struct http_field none[1];
+    struct origin *o = f->origin;
+    struct store_key key = fill_base_key(f), current = flight_key(f->flight);
+    uint64_t epoch;
+    if (vary == KEY_VARY_FIELDS) {
+        if (!place_marker(f, &key, buf_slice(&o->vary_names), &epoch) ||
+            !key_variant_write(epoch, buf_slice(&o->vary_names),
+                               f->viewer_fields ? f->viewer_fields->fields : none,
+                               f->viewer_fields ? f->viewer_fields->count : 0, f->site->config, &o->key_text))
+            return false;
+        key.text = buf_slice(&o->key_text);
+        key.hash = hash_key(store_hash_secret(o->options.store), key.text);
+    }
+    return slice_equal(key.text, current.text) || flight_move(f->flight, &key);
+}
+
+/* ---- methods that change something ---- */
+
+static void invalidate_named(struct fill *f, struct slice reference)
+{
+    struct reading reading = {f->origin, f->site, f->target};
+    struct store_key key;
+    if (!reference.data || !resolve_key(&reading, reference, &key.hash))
+        return;
+    key.text = buf_slice(&f->origin->key_text);
+    flight_doom(f->origin->options.flights, key.text);
+    store_remove(f->origin->options.store, &key);
+}
+
+/* RFC 9111 section 4.4: what was asked to change, and what the response names of the same site. */
+void fill_invalidate(struct fill *f, const struct http_head *head)
+{
+    struct store_key key = fill_base_key(f);
+    if (head->status < 200 || head->status >= 400)
+        return;
+    flight_doom(f->origin->options.flights, key.text);
+    store_remove(f->origin->options.store, &key);
+    invalidate_named(f, http_head_get(head, "location"));
+    invalidate_named(f, http_head_get(head, "content-location"));
+}
