@@ -64,21 +64,25 @@ enum forward {
 
 /* Why the edge itself refused a request that was well-formed HTTP (http/server.h names those that were not).
  */
-#define REFUSALS(R)                                      \
-    R(NONE, "none", 0)                                   \
-    R(UNKNOWN_HOST, "unknown_host", 421)                 \
-    R(MISDIRECTED, "misdirected_request", 421)           \
-    R(METHOD_NOT_ALLOWED, "method_not_allowed", 405)     \
-    R(BAD_HOST, "bad_request_host", 400)                 \
-    R(BAD_TARGET, "bad_request_target", 400)             \
-    R(COUNTRY_DENIED, "country_denied", 403)             \
-    R(COUNTRY_NOT_ALLOWED, "country_not_allowed", 403)   \
-    R(LOOP, "cdn_loop_detected", 508)                    \
-    R(BODY_NOT_ALLOWED, "request_body_not_allowed", 413) \
-    R(ONLY_IF_CACHED, "only_if_cached", 504)             \
-    R(OVERLOADED, "overloaded", 503)                     \
-    R(CLIENT_RATE, "too_many_requests_of_client", 429)   \
-    R(SITE_RATE, "too_many_requests_of_site", 503)       \
+#define REFUSALS(R)                                          \
+    R(NONE, "none", 0)                                       \
+    R(UNKNOWN_HOST, "unknown_host", 421)                     \
+    R(MISDIRECTED, "misdirected_request", 421)               \
+    R(METHOD_NOT_ALLOWED, "method_not_allowed", 405)         \
+    R(BAD_HOST, "bad_request_host", 400)                     \
+    R(BAD_TARGET, "bad_request_target", 400)                 \
+    R(COUNTRY_DENIED, "country_denied", 403)                 \
+    R(COUNTRY_NOT_ALLOWED, "country_not_allowed", 403)       \
+    R(LOOP, "cdn_loop_detected", 508)                        \
+    R(BODY_NOT_ALLOWED, "request_body_not_allowed", 413)     \
+    R(ONLY_IF_CACHED, "only_if_cached", 504)                 \
+    R(OVERLOADED, "overloaded", 503)                         \
+    R(OVERLOADED_CPU, "overloaded_cpu", 503)                 \
+    R(OVERLOADED_MEMORY, "overloaded_memory", 503)           \
+    R(OVERLOADED_DESCRIPTORS, "overloaded_descriptors", 503) \
+    R(OVERLOADED_UPLINK, "overloaded_uplink", 503)           \
+    R(CLIENT_RATE, "too_many_requests_of_client", 429)       \
+    R(SITE_RATE, "too_many_requests_of_site", 503)           \
     R(NO_MEMORY, "out_of_memory", 503)
 
 enum refusal {

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "certificates.h"
 #include "io/stream.h"
+#include "machine.h"
 #include "sandbox.h"
 #include "store/arena_tool.h"
 #include "worker.h"
@@ -42,7 +43,13 @@ struct edge {
     struct access_log *access_log;
     struct certificates *certificates; /* NULL: no listener has TLS */
     struct limits *limits;
+<<<<<<< ours
     struct upstreams *upstreams;
+=======
+    struct machine machine;
+    const struct overload **overloads;
+    struct tls_client *tls_client;
+>>>>>>> theirs
     size_t worker_count;
     struct worker **workers;
     struct addr *bound; /* where they listen */
@@ -154,12 +161,6 @@ static int build_access_log(struct edge *e, struct buf *error)
     return log->path ? access_log_open(&options, error, &e->access_log) : 0;
 }
 
-static uint64_t descriptors_max(void)
-{
-    struct rlimit limit;
-    return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : 1024;
-}
-
 /* Besides viewers: the admin's, listeners, logs and libraries' own; the arena's regions; and connections to
  * origins, which take at most a quarter of all. */
 static uint64_t descriptors_reserved(const struct edge *e, uint64_t all)
@@ -175,7 +176,8 @@ static uint64_t descriptors_reserved(const struct edge *e, uint64_t all)
 /* How many connections there may be is known before the first one comes. */
 static int build_limits(struct edge *e)
 {
-    uint64_t wanted = e->config->limits.connections_max, all = descriptors_max();
+    machine_init(&e->machine, e->config->limits.memory_max_bytes);
+    uint64_t wanted = e->config->limits.connections_max, all = e->machine.descriptors_max;
     uint64_t max = limits_fit(wanted, all, descriptors_reserved(e, all));
     if (max < wanted)
         log_warn(
@@ -256,7 +258,12 @@ static int prepare_workers(struct edge *e)
         .access_log = e->access_log,
         .tls_server = certificates_server(e->certificates),
         .limits = e->limits,
+<<<<<<< ours
         .upstreams = e->upstreams,
+=======
+        .machine = &e->machine,
+        .tls_client = e->tls_client,
+>>>>>>> theirs
     };
     int r = 0;
     for (size_t i = 0; r == 0 && i < e->worker_count; i++)
@@ -330,13 +337,19 @@ static int open_admin(struct edge *e, struct buf *error)
     e->site_names = calloc(c->site_count, sizeof(*e->site_names));
     e->server_stats = calloc(e->worker_count, sizeof(*e->server_stats));
     e->fetch_stats = calloc(e->worker_count, sizeof(*e->fetch_stats));
+<<<<<<< ours
     e->origin_stats = calloc(e->worker_count, sizeof(*e->origin_stats));
     if (!e->site_names || !e->server_stats || !e->fetch_stats || !e->origin_stats)
+=======
+    e->overloads = calloc(e->worker_count, sizeof(*e->overloads));
+    if (!e->overloads || !e->site_names || !e->server_stats || !e->fetch_stats)
+>>>>>>> theirs
         return -ENOMEM;
     for (size_t i = 0; i < c->site_count; i++)
         e->site_names[i] = c->sites[i].name;
     for (size_t i = 0; i < e->worker_count; i++) {
         e->server_stats[i] = worker_server_stats(e->workers[i]);
+        e->overloads[i] = worker_overload(e->workers[i]);
         e->fetch_stats[i] = worker_fetch_stats(e->workers[i]);
         e->origin_stats[i] = worker_origin_stats(e->workers[i]);
     }
@@ -349,6 +362,7 @@ static int open_admin(struct edge *e, struct buf *error)
         .worker_count = e->worker_count,
         .ledgers = e->ledgers,
         .servers = e->server_stats,
+        .overloads = e->overloads,
         .fetches = e->fetch_stats,
         .origins = e->origin_stats,
         .upstreams = e->upstreams,
@@ -432,6 +446,7 @@ static void edge_fini(struct edge *e)
     if (e->store)
         store_close(e->store);
     limits_free(e->limits);
+    machine_fini(&e->machine);
     access_log_close(e->access_log);
     certificates_free(e->certificates);
     upstreams_free(e->upstreams);
@@ -450,7 +465,11 @@ static void edge_fini(struct edge *e)
     free(e->site_names);
     free(e->server_stats);
     free(e->fetch_stats);
+<<<<<<< ours
     free(e->origin_stats);
+=======
+    free(e->overloads);
+>>>>>>> theirs
     config_unref(e->config);
 }
 
@@ -562,7 +581,7 @@ static void complain(int error, struct slice text)
 
 int main(int argc, char **argv)
 {
-    struct edge edge = {0};
+    struct edge edge = {.machine = {.statm_fd = -1}};
     struct buf error;
     bool is_check = argc == 3 && strcmp(argv[1], "--check") == 0;
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {

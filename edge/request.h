@@ -10,6 +10,7 @@
 #include "catalog.h"
 #include "http/exchange.h"
 #include "limits.h"
+#include "overload.h"
 #include "origin/origin.h"
 #include "route/route.h"
 #include "site.h"
@@ -31,6 +32,7 @@ struct request_env {
     struct ledger *ledger;
     struct access_log *access_log; /* NULL: none */
     struct limits *limits;
+    const struct overload *overload;
     struct list free_requests;     /* request.c's pool */
     size_t free_count;
     struct buf scratch; /* for the head being written */

@@ -10,7 +10,8 @@
 #include "key_vary.h"
 #include "request_private.h"
 
-#define RETRIES_MAX 2 /* a flight released or changed under us: ask for ourselves this often */
+#define SHED_RETRY_AFTER_S 2
+#define RETRIES_MAX        2 /* a flight released or changed under us: ask for ourselves this often */
 
 /* ---- lookup ---- */
 
@@ -56,8 +57,27 @@ void request_lead(struct request *r, struct flight *flight, enum cause cause, st
     origin_fill(r->env->origin, &request);
 }
 
+static bool must_shed(const struct request *r)
+{
+    return overload_level(r->env->overload) >= OVERLOAD_MISSES;
+}
+
+static bool may_use_stale(const struct request *r);
+static enum step use_stale(struct request *r);
+
+/* Too much to do for what needs an origin: what is kept must do, or nothing does. */
+static enum step shed(struct request *r)
+{
+    if (may_use_stale(r))
+        return use_stale(r);
+    r->retry_after_s = SHED_RETRY_AFTER_S;
+    return request_refuse(r, overload_refusal(r->env->overload));
+}
+
 static enum step ask_privately(struct request *r)
 {
+    if (must_shed(r))
+        return shed(r);
     r->is_private = true;
     struct flight_want want = want_of(r, false);
     struct flight *flight = flight_new_private(r->env->flights, &want, &r->reader, r->env->worker);
@@ -76,6 +96,8 @@ static void revalidate_in_background(struct request *r)
 {
     struct flight *flight;
     struct store_object unused;
+    if (overload_level(r->env->overload) >= OVERLOAD_BACKGROUND)
+        return;
     struct flight_want want = want_of(r, true);
     if (flight_join(r->env->flights, &want, &r->key, NULL, r->env->worker, &flight, &unused) ==
         FLIGHT_LEADING)
@@ -91,6 +113,11 @@ static enum step join_flight(struct request *r, bool has_stale)
     case FLIGHT_NO_MEMORY: return request_refuse(r, REFUSAL_NO_MEMORY);
     case FLIGHT_FOLLOWING: r->cause = r->byte_cause = CAUSE_COALESCED; break;
     case FLIGHT_LEADING:
+        if (must_shed(r)) {
+            flight_leave(&r->reader);
+            flight_fail(flight, refusal_name(overload_refusal(r->env->overload)), 503);
+            return shed(r);
+        }
         r->cause = r->byte_cause = has_stale ? CAUSE_EXPIRED : CAUSE_MISS;
         request_lead(r, flight, r->cause, (struct slice){NULL, 0});
         break;

@@ -9,7 +9,9 @@
 #include "base/bucket.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "machine.h"
 
+#define LOOK_MS       100
 #define LISTENERS_MAX 64
 
 /* Connections ended without a response are logged at this rate: a flood of them is in the counters. */
@@ -17,6 +19,8 @@
 #define SILENT_REFUSALS_BURST 100
 
 struct worker;
+
+static void on_look(struct timer *t);
 
 struct worker_listener {
     struct worker *worker;
@@ -38,6 +42,9 @@ struct worker {
     struct worker_listener listeners[LISTENERS_MAX];
     size_t listener_count;
     struct bucket silent_refusals;
+    struct overload overload;
+    struct timer look; /* at the load */
+    uint64_t looked_ms, lag_us;
     struct message drain_message, halt_message;
     sem_t *drained;
 };
@@ -154,7 +161,10 @@ int worker_prepare(struct worker *w, const struct worker_shared *shared)
         .ledger = w->ledger,
         .access_log = shared->access_log,
         .limits = shared->limits,
+        .overload = &w->overload,
     };
+    overload_init(&w->overload, shared->config->limits.overload_recovery_ms);
+    timer_init(&w->look, on_look);
     request_env_init(&w->env);
     w->has_env = true;
     int r = origin_new(&origin_options, &w->env.origin);
@@ -184,14 +194,50 @@ const struct fetch_stats *worker_fetch_stats(const struct worker *w)
     return origin_fetch_stats(w->env.origin);
 }
 
+<<<<<<< ours
 const struct origin_stats *worker_origin_stats(const struct worker *w)
 {
     return origin_stats(w->env.origin);
+=======
+const struct overload *worker_overload(const struct worker *w)
+{
+    return &w->overload;
+}
+
+static void look_at_load(struct worker *w)
+{
+    const struct config_limits *limits = &w->shared.config->limits;
+    uint64_t now_ms = loop_now_ms(w->loop), due_ms = w->looked_ms + LOOK_MS + TIMER_GRANULARITY_MS;
+    uint64_t pressure[OVERLOAD_RESOURCE_COUNT] = {
+        [OVERLOAD_MEMORY] = machine_memory_pressure(w->shared.machine),
+        [OVERLOAD_DESCRIPTORS] = machine_descriptor_pressure(w->shared.machine),
+    };
+    w->lag_us = overload_smooth(w->lag_us, now_ms > due_ms ? (now_ms - due_ms) * 1000 : 0);
+    pressure[OVERLOAD_CPU] = w->lag_us / limits->loop_lag_max_ms;
+    enum overload_level before = overload_level(&w->overload);
+    overload_step(&w->overload, pressure, now_ms);
+    enum overload_level level = overload_level(&w->overload);
+    if (level != before)
+        log_warn("worker %u: overload level %s, after %s (%s)", w->index, overload_level_name(level),
+                 overload_level_name(before),
+                 overload_resource_name((enum overload_resource)counter_read(&w->overload.cause)));
+    w->looked_ms = now_ms;
+    timer_start(w->loop, &w->look, LOOK_MS);
+}
+
+static void on_look(struct timer *t)
+{
+    look_at_load(container_of(t, struct worker, look));
+>>>>>>> theirs
 }
 
 static void on_accept(void *user, int fd, const struct addr *peer)
 {
     struct worker_listener *l = user;
+    if (overload_level(&l->worker->overload) >= OVERLOAD_CONNECTIONS) {
+        http_server_turn_away(l->worker->server, fd, peer, l->is_tls, HTTP_REFUSAL_OVERLOADED_CONNECTION);
+        return;
+    }
     http_server_accept(l->worker->server, fd, peer, l->is_tls ? l->worker->shared.tls_server : NULL);
 }
 
@@ -212,7 +258,10 @@ int worker_listen(struct worker *w, const struct addr *address, bool is_tls, str
 static void *run(void *user)
 {
     struct worker *w = user;
+    w->looked_ms = clock_monotonic_ms();
+    timer_start(w->loop, &w->look, LOOK_MS);
     loop_run(w->loop);
+    timer_stop(&w->look);
     return NULL;
 }
 

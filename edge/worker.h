@@ -25,6 +25,7 @@ struct worker_shared {
     struct catalog *catalog;
     struct access_log *access_log;
     struct limits *limits;
+    const struct machine *machine;
     struct tls_server *tls_server; /* NULL: no listener has TLS */
     struct upstreams *upstreams;
 };
@@ -36,6 +37,7 @@ int worker_prepare(struct worker *w, const struct worker_shared *shared);
 struct mailbox *worker_mailbox(const struct worker *w);
 struct ledger *worker_ledger(const struct worker *w);
 const struct http_server_stats *worker_server_stats(const struct worker *w);
+const struct overload *worker_overload(const struct worker *w);
 const struct fetch_stats *worker_fetch_stats(const struct worker *w);
 const struct origin_stats *worker_origin_stats(const struct worker *w);
 

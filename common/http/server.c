@@ -10,7 +10,9 @@
 #include "http/server.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -23,6 +25,7 @@
 #define LINGER_SIZE_MAX    ((size_t)256 << 10)
 #define SPARE_INBOXES_MAX  256
 #define SPARE_OUTBOXES_MAX 256
+#define RETRY_AFTER_S      2  /* said to who is turned away */
 #define VICTIMS_MAX        64 /* looked at when there is no room for a connection */
 #define HANDSHAKE_FAIR_MS  1000
 
@@ -656,14 +659,34 @@ static struct connection *connection_new(struct http_server *s, int fd, const st
     return c;
 }
 
-static void turn_away(struct http_server *s, int fd, const struct addr *peer, enum http_refusal refusal)
+/* As much as goes into an empty socket at once; who does not get it sees the end alone. */
+static uint64_t say_refusal(int fd, enum http_refusal refusal)
 {
+    const char *word = refusals[refusal].name;
+    unsigned status = refusals[refusal].status;
+    char text[256];
+    int size = snprintf(text, sizeof(text),
+                        "HTTP/1.1 %u %s\r\nContent-Type: text/plain\r\nCache-Control: no-store\r\n"
+                        "Retry-After: %d\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s",
+                        status, http_status_reason(status), RETRY_AFTER_S, strlen(word), word);
+    ssize_t sent = send(fd, text, (size_t)size, MSG_NOSIGNAL);
+
+    shutdown(fd, SHUT_WR);
+    return sent > 0 ? (uint64_t)sent : 0;
+}
+
+void http_server_turn_away(struct http_server *s, int fd, const struct addr *peer, bool is_tls,
+                           enum http_refusal refusal)
+{
+    unsigned status = is_tls || s->draining ? 0 : refusals[refusal].status;
+    uint64_t sent_bytes = status > 0 ? say_refusal(fd, refusal) : 0;
+
     close(fd);
     if (s->draining)
         return;
     counter_add(&s->stats.refusals[refusal], 1);
     if (s->options.on_refused)
-        s->options.on_refused(refusal, peer, 0, 0, s->options.user);
+        s->options.on_refused(refusal, peer, status, sent_bytes, s->options.user);
 }
 
 /* Whom to cut off for another: who is one of too many, and of those the one of the largest crowd. */
@@ -764,7 +787,7 @@ void http_server_accept(struct http_server *s, int fd, const struct addr *peer, 
 
     if (s->draining || s->connection_count >= s->options.connections_max ||
         (tls && !may_handshake(s, peer, &refusal)) || !pass_gate(s, peer, &guest, &refusal)) {
-        turn_away(s, fd, peer, refusal);
+        http_server_turn_away(s, fd, peer, tls != NULL, refusal);
         return;
     }
     c = connection_new(s, fd, peer, tls);

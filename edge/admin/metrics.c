@@ -362,6 +362,19 @@ static void write_tls(struct buf *out, const struct snapshot *s)
     write_certificates(out, s);
 }
 
+static void write_overload(struct buf *out, const struct snapshot *s)
+{
+    gauge(out, "overload_level", "What is shed: nothing, background work, misses, new connections (0 to 3).",
+          s->overload_level);
+    begin_family(out, "overload_pressure", "gauge", "How far a resource is used, as a share of the most.");
+    for (int i = 0; i < OVERLOAD_RESOURCE_COUNT; i++) {
+        struct label label = {"resource", overload_resource_name((enum overload_resource)i)};
+
+        begin_sample(out, "overload_pressure", &label, 1);
+        buf_printf(out, "%.3f\n", (double)s->pressure[i] / 1000);
+    }
+}
+
 static void write_histogram(struct buf *out, const char *cause, const uint64_t *buckets, uint64_t sum_us)
 {
     struct label labels[] = {{"cause", cause}, {"le", NULL}};
@@ -400,6 +413,7 @@ bool metrics_write(const struct snapshot *s, struct buf *out)
     write_origin(out, s);
     write_upstreams(out, s);
     write_connections(out, s);
+    write_overload(out, s);
     write_tls(out, s);
     write_latency(out, s->ledger);
     counter(out, "access_log_records_total", "Requests put into the access log's buffers.",

@@ -21,6 +21,9 @@ struct snapshot {
     uint64_t monotonic_ms;
     struct store_stats store;
     struct limits_stats limits;
+    enum overload_level overload_level;         /* of the worst worker */
+    enum overload_resource overload_cause;      /* then */
+    uint64_t pressure[OVERLOAD_RESOURCE_COUNT]; /* the highest of any */
     struct access_log_stats access_log;
     struct tls_server_stats tls;
     uint64_t checks_failed;

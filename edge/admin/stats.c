@@ -295,6 +295,18 @@ static void write_tls(struct json *j, const struct snapshot *s)
     json_close(j, '}');
 }
 
+static void write_overload(struct json *j, const struct snapshot *s)
+{
+    json_open(j, "overload", '{');
+    json_text(j, "level", slice_of(overload_level_name(s->overload_level)));
+    json_text(
+        j, "cause",
+        slice_of(s->overload_level > OVERLOAD_NONE ? overload_resource_name(s->overload_cause) : "none"));
+    for (int i = 0; i < OVERLOAD_RESOURCE_COUNT; i++)
+        json_u64(j, overload_resource_name((enum overload_resource)i), s->pressure[i]);
+    json_close(j, '}');
+}
+
 static void write_latency(struct json *j, const struct ledger_sum *sum)
 {
     json_open(j, "first_byte", '{');
@@ -352,6 +364,7 @@ bool stats_write(const struct snapshot *s, struct buf *out)
     write_origin(&j, s);
     write_upstreams(&j, s);
     write_connections(&j, s);
+    write_overload(&j, s);
     write_tls(&j, s);
     write_latency(&j, s->ledger);
     json_open(&j, "access_log", '{');

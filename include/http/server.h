@@ -31,6 +31,7 @@
     R(TOO_MANY_CONNECTIONS, "too_many_connections", 0)                     \
     R(TOO_MANY_CONNECTIONS_OF_CLIENT, "too_many_connections_of_client", 0) \
     R(TOO_MANY_CONNECTIONS_OF_PREFIX, "too_many_connections_of_prefix", 0) \
+    R(OVERLOADED_CONNECTION, "overloaded_new_connection", 503)             \
     R(H2_PROTOCOL_ERROR, "h2_protocol_error", 0)                           \
     R(H2_RAPID_RESET, "h2_rapid_reset", 0)                                 \
     R(H2_MADE_RESET, "h2_made_reset", 0)                                   \
@@ -86,6 +87,11 @@ int http_server_new(struct loop *l, const struct http_server_options *options,
 
 /* Takes the socket. tls NULL: plain. */
 void http_server_accept(struct http_server *s, int fd, const struct addr *peer, struct tls_server *tls);
+
+/* Takes the socket and closes it; where a client waits for plain HTTP, the refusal's status and word are
+ * said, and to come again in a while. */
+void http_server_turn_away(struct http_server *s, int fd, const struct addr *peer, bool is_tls,
+                           enum http_refusal refusal);
 
 /* Idle connections close now, others after their current response. `on_drained` once when none is left. */
 void http_server_drain(struct http_server *s, void (*on_drained)(void *user), void *user);
