@@ -202,6 +202,7 @@ struct config_site {
 
 struct config_limits {
     uint64_t header_timeout_ms, idle_timeout_ms, send_stall_timeout_ms;
+    uint64_t disk_timeout_ms;
     uint64_t connections_max;
     uint64_t connections_per_client_max, connections_per_prefix_max; /* 0: no such limit */
     uint64_t requests_per_client;                                    /* a second; 0: no limit */

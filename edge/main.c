@@ -515,6 +515,7 @@ static int give_up_privileges(struct edge *e, struct buf *error)
     sandbox_files_begin(&files);
     config_each_path(c, allow_reading, &files);
     sandbox_files_write(&files, c->arena.path);
+    sandbox_files_write(&files, "/dev/null"); /* where the disks' threads send what is to be in memory */
     allow_logging(&files, c->access_log.path);
     return sandbox_files_restrict(&files, error);
 }

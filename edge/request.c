@@ -8,8 +8,8 @@
  *
  * A hit awaits a head too when the slice that its body begins with is not there.
  *
- * It waits only in AWAIT_HEAD (the origin's head) and SEND (the socket, or a flight's bytes); every callback
- * ends in request_run, the only loop.
+ * It waits only in LOOKUP (the disk, for what of an object is not in memory), AWAIT_HEAD (the origin's head)
+ * and SEND (the socket, a flight's bytes, or the disk); every callback ends in request_run, the only loop.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,6 +63,11 @@ static void on_informational(struct flight_reader *reader, unsigned status, stru
         exchange_inform(r->x, status, fields);
 }
 
+static void on_disk_ready(struct store_reader *disk)
+{
+    request_run(container_of(disk, struct request, disk));
+}
+
 static void on_resume(struct later *later)
 {
     request_run(container_of(later, struct request, resume));
@@ -92,6 +97,7 @@ static struct request *request_new(struct request_env *env)
     list_init(&r->node);
     list_init(&r->reader.node);
     later_init(&r->resume, on_resume);
+    store_reader_init(&r->disk, &env->disk, on_disk_ready);
     r->reader.on_progress = on_progress;
     r->reader.on_informational = on_informational;
     r->reader.worker = env->worker;
@@ -161,6 +167,7 @@ static void conclude(struct request *r)
     ledger_request(r->env->ledger, &entry);
     write_access_record(r, x, now_us - r->started_us);
     flight_leave(&r->reader);
+    store_reader_end(&r->disk);
     store_release(&r->object);
     store_release(&r->stale);
     later_stop(&r->resume);

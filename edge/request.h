@@ -14,6 +14,7 @@
 #include "origin/origin.h"
 #include "route/route.h"
 #include "site.h"
+#include "store/store_reader.h"
 
 /* What requests of one worker share. Owned by the worker; fixed while requests run. */
 struct request_env {
@@ -26,6 +27,7 @@ struct request_env {
     const struct route_edge *edges;       /* the edge map, in the order of the configuration */
     size_t edge_count, self_index;
     struct store *store;
+    struct store_reader_place disk; /* of its requests' readers */
     struct flight_table *flights;
     struct catalog *catalog;
     struct origin *origin;

@@ -3,6 +3,8 @@
  * Sending a body: spans from an object, from a flight as it fills, or from one slice after the other, each
  * from the store or from a flight of its own.
  */
+#include <errno.h>
+
 #include "request_private.h"
 
 #define SEND_BUDGET_BYTES (4u << 20) /* a turn of the loop for one request, so that others get theirs */
@@ -13,7 +15,7 @@ static struct slice if_range_of(struct request *r)
     struct slice etag;
     struct store_object head;
     struct slice none = {NULL, 0};
-    if (!store_lookup(r->env->store, &r->key, &head))
+    if (!store_lookup_warm(r->env->store, &r->key, loop_now_ms(r->env->loop), &head))
         return none;
     buf_clear(&r->stored_head);
     buf_append_slice(&r->stored_head, head.head);
@@ -53,6 +55,18 @@ static enum flight_state fetch_slice(struct request *r, const struct store_key *
     return FLIGHT_BYTES;
 }
 
+static enum flight_state look_up_slice(struct request *r, const struct store_key *key)
+{
+    switch (store_reader_lookup(&r->disk, key, &r->object)) {
+    case STORE_FOUND: return FLIGHT_BYTES;
+    case STORE_MISSED: return fetch_slice(r, key);
+    case STORE_WAITS: return FLIGHT_WAIT;
+    case STORE_FAILED: break;
+    }
+    r->reason = REQUEST_DISK_TIMEOUT;
+    return FLIGHT_FAILED;
+}
+
 /* The flight, if any, has not this place. A reader that only fell behind stays joined while it reads from the
  * store: else the fill would look as if nobody wanted it. */
 enum flight_state request_find_slice(struct request *r)
@@ -70,8 +84,8 @@ enum flight_state request_find_slice(struct request *r)
     r->byte_cause = r->reader.flight ? r->cause : CAUSE_HIT; /* what our own fill has just stored is no hit */
     if (!flight_slice_key(r->env->flights, r->key.text, r->representation, index, &text, &key))
         state = FLIGHT_FAILED;
-    else if (!store_lookup(r->env->store, &key, &r->object))
-        state = fetch_slice(r, &key);
+    else
+        state = look_up_slice(r, &key);
     buf_fini(&text);
     return state;
 }
@@ -122,8 +136,30 @@ static enum step on_no_span(struct request *r, enum flight_state state)
         return request_abort(r, "body_incomplete");
     case FLIGHT_CHANGED: return request_abort(r, ORIGIN_CHANGED);
     default:
+        if (r->reason)
+            return request_abort(r, r->reason);
         return request_abort(r, r->reader.flight ? flight_failure(&r->reader, &status) : "object_evicted");
     }
+}
+
+/* Cuts the span to what can be read without waiting for the disk. 0: the disk will call; or why it cannot. */
+static int64_t cut_to_ready(struct request *r, struct span *span)
+{
+    bool is_object = r->object.region && span->fd == r->object.fd;
+    const struct store_object *from = is_object ? &r->object : &r->reader.held;
+    if (span->fd < 0 || !from->region)
+        return (int64_t)span->size;
+    int64_t ready = store_reader_ready(&r->disk, from, span->offset_bytes, span->size);
+    if (ready > 0)
+        span->size = (size_t)ready;
+    return ready;
+}
+
+static enum step on_not_ready(struct request *r, int64_t error)
+{
+    if (error == 0)
+        return STEP_WAIT;
+    return request_abort(r, error == -ETIMEDOUT ? REQUEST_DISK_TIMEOUT : "body_unreadable");
 }
 
 enum step request_send(struct request *r)
@@ -136,7 +172,11 @@ enum step request_send(struct request *r)
         enum flight_state state = next_span(r, &span);
         if (state != FLIGHT_BYTES)
             return on_no_span(r, state);
-        span.size = size_min(size_min(span.size, r->end_bytes - r->position_bytes), budget);
+        span.size = size_min(span.size, r->end_bytes - r->position_bytes);
+        int64_t ready = cut_to_ready(r, &span);
+        if (ready <= 0)
+            return on_not_ready(r, ready);
+        span.size = size_min(span.size, budget);
         ssize_t sent = exchange_send(r->x, &span);
         if (sent < 0)
             return STEP_WAIT; /* on_gone follows */

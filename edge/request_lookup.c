@@ -206,16 +206,20 @@ enum step request_lookup(struct request *r)
     r->forward = FORWARD_METHOD;
     if (r->is_passed)
         return ask_privately(r);
-    r->forward = FORWARD_URI_MISS;
     bool has_directives = read_directives(r, &directives);
-    bool is_found = store_lookup(r->env->store, &r->key, &r->object);
-    if (is_found && r->object.meta.flags & FLIGHT_META_VARIES) {
+    enum store_found found = store_reader_lookup(&r->disk, &r->key, &r->object);
+    if (found == STORE_FOUND && r->object.meta.flags & FLIGHT_META_VARIES) {
         r->forward = FORWARD_BYPASS;
         if (!choose_variant(r))
             return ask_privately(r);
-        r->forward = FORWARD_VARY_MISS;
-        is_found = store_lookup(r->env->store, &r->key, &r->object);
+        found = store_reader_lookup(&r->disk, &r->key, &r->object);
     }
+    if (found == STORE_WAITS) /* then this comes once more, with the variant's key if it had got so far */
+        return STEP_WAIT;
+    if (found == STORE_FAILED)
+        return request_fail(r, REQUEST_DISK_TIMEOUT, 504);
+    bool is_found = found == STORE_FOUND;
+    r->forward = r->key.text.size > r->base_size ? FORWARD_VARY_MISS : FORWARD_URI_MISS;
     if (has_directives)
         return look_as_directed(r, is_found, &directives);
     if (!is_found)

@@ -14,6 +14,8 @@
 enum request_state { REQUEST_LOOKUP, REQUEST_AWAIT_HEAD, REQUEST_SEND, REQUEST_ENDED };
 enum step { STEP_NEXT, STEP_WAIT, STEP_DONE };
 
+#define REQUEST_DISK_TIMEOUT "disk_timeout" /* the disk did not bring in time what is not in memory */
+
 struct request {
     struct list node; /* in the pool */
     struct request_env *env;
@@ -42,6 +44,7 @@ struct request {
     unsigned retries;
 
     struct flight_reader reader;
+    struct store_reader disk;
     struct store_object object; /* the whole, or the slice being sent */
     uint64_t object_start_bytes;
     struct store_object stale; /* to fall back on */

@@ -8,6 +8,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -127,4 +129,13 @@ bool fault_fires(const char *name)
     if (fires)
         log_info("fault point %s fires", name);
     return fires;
+}
+
+bool fault_gate_is_shut(const char *name)
+{
+    const char *folder = getenv("SHOREBREAK_FAULT_GATES");
+    char path[512];
+    int size = folder ? snprintf(path, sizeof(path), "%s/%s", folder, name) : -1;
+
+    return size > 0 && (size_t)size < sizeof(path) && access(path, F_OK) == 0;
 }

@@ -12,6 +12,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "base/fault.h"
 #include "base/log.h"
@@ -101,6 +103,29 @@ static void test_fires_once_over_all_threads(void **state)
     assert_int_equal(fired, 1);
 }
 
+static void test_gate(void **state)
+{
+    char folder[] = "fault_test.XXXXXX", path[64];
+    FILE *file;
+
+    (void)state;
+    unsetenv("SHOREBREAK_FAULT_GATES");
+    assert_false(fault_gate_is_shut("gate"));
+    assert_non_null(mkdtemp(folder));
+    setenv("SHOREBREAK_FAULT_GATES", folder, 1);
+    assert_false(fault_gate_is_shut("gate"));
+    snprintf(path, sizeof(path), "%s/gate", folder);
+    file = fopen(path, "w");
+    assert_non_null(file);
+    fclose(file);
+    assert_true(fault_gate_is_shut("gate"));
+    assert_false(fault_gate_is_shut("another"));
+    unlink(path);
+    assert_false(fault_gate_is_shut("gate"));
+    rmdir(folder);
+    unsetenv("SHOREBREAK_FAULT_GATES");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -109,6 +134,7 @@ int main(void)
         cmocka_unit_test_teardown(test_text, disarm),
         cmocka_unit_test_teardown(test_places_are_reused, disarm),
         cmocka_unit_test_teardown(test_fires_once_over_all_threads, disarm),
+        cmocka_unit_test(test_gate),
     };
     log_set_level(LOG_ERROR + 1); /* what is refused on purpose need not be read */
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -216,6 +216,10 @@ static void write_arena(struct buf *out, const struct store_stats *store)
     gauge(out, "transient_bytes", "Memory for what is shared but not kept.", store->transient_bytes);
     gauge(out, "transient_size_bytes", "The budget of that memory.", store->transient_budget_bytes);
     counter(out, "arena_io_errors_total", "Errors of the disk.", store->io_errors);
+    counter(out, "arena_cold_reads_total", "Pieces that had to be brought from the disk.", store->cold_reads);
+    counter(out, "arena_cold_read_bytes_total", "Bytes of these.", store->cold_read_bytes);
+    gauge(out, "arena_cold_reads_waiting", "Pieces that the disk has not brought yet.",
+          store->cold_reads_waiting);
 }
 
 static void write_origin(struct buf *out, const struct snapshot *s)

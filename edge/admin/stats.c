@@ -175,6 +175,9 @@ static void write_arena(struct json *j, const struct store_stats *store)
     json_u64(j, "transient_bytes", store->transient_bytes);
     json_u64(j, "transient_size_bytes", store->transient_budget_bytes);
     json_u64(j, "io_errors", store->io_errors);
+    json_u64(j, "cold_reads", store->cold_reads);
+    json_u64(j, "cold_read_bytes", store->cold_read_bytes);
+    json_u64(j, "cold_reads_waiting", store->cold_reads_waiting);
     json_close(j, '}');
 }
 

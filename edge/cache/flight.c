@@ -60,16 +60,15 @@ uint64_t flight_missing_until(const struct flight_table *t, struct slice key_tex
 {
     struct buf text;
     struct store_key key;
-    struct store_object found = {0};
+    bool is_found = false;
     uint64_t index = first / t->slice_bytes + 1, end = index + PROBES_MAX;
     buf_init(&text, STORE_KEY_TEXT_MAX + 64);
-    while (index < end && index * t->slice_bytes < limit && !found.region &&
+    while (index < end && index * t->slice_bytes < limit &&
            flight_slice_key(t, key_text, representation, index, &text, &key) &&
-           !store_lookup(t->store, &key, &found))
+           !(is_found = store_has(t->store, &key)))
         index++;
-    if (found.region)
+    if (is_found)
         limit = index * t->slice_bytes;
-    store_release(&found);
     buf_fini(&text);
     return limit;
 }

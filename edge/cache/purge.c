@@ -470,37 +470,48 @@ static enum purge_effect judge_object(struct purge *p, const struct store_object
     return purge_judge(p, &subject, match);
 }
 
+bool purge_apply(struct purge *p, struct store *store, const struct store_key *key, int64_t now_ms,
+                 struct store_object *o, enum purge_effect *ret_effect)
+{
+    struct purge_match match;
+    *ret_effect = judge_object(p, o, &match);
+    if (*ret_effect == PURGE_HARD) {
+        store_drop(store, key, o);
+        store_release(o);
+        return false;
+    }
+    if (*ret_effect == PURGE_SOFT) /* now: the wall clock may have been set back */
+        o->meta.fresh_until_ms = least(o->meta.fresh_until_ms, least(match.at_ms, now_ms));
+    return true;
+}
+
 bool purge_lookup(struct purge *p, struct store *store, const struct store_key *key, int64_t now_ms,
                   struct store_object *ret_object, enum purge_effect *ret_effect)
 {
     struct store_object o;
-    struct purge_match match;
     *ret_effect = PURGE_NONE;
-    if (!store_lookup(store, key, &o))
+    if (!store_lookup(store, key, &o) || !purge_apply(p, store, key, now_ms, &o, ret_effect))
         return false;
-    *ret_effect = judge_object(p, &o, &match);
-    if (*ret_effect == PURGE_HARD) {
-        store_drop(store, key, &o);
-        store_release(&o);
-        return false;
-    }
-    if (*ret_effect == PURGE_SOFT) /* now: the wall clock may have been set back */
-        o.meta.fresh_until_ms = least(o.meta.fresh_until_ms, least(match.at_ms, now_ms));
     *ret_object = o;
     return true;
+}
+
+bool purge_apply_slice(struct purge *p, struct store *store, const struct store_key *key,
+                       uint32_t head_generation, struct store_object *o)
+{
+    if (o->meta.purge_generation >= head_generation || judge_object(p, o, NULL) != PURGE_HARD)
+        return true;
+    store_drop(store, key, o);
+    store_release(o);
+    return false;
 }
 
 bool purge_lookup_slice(struct purge *p, struct store *store, const struct store_key *key,
                         uint32_t head_generation, struct store_object *ret_object)
 {
     struct store_object o;
-    if (!store_lookup(store, key, &o))
+    if (!store_lookup(store, key, &o) || !purge_apply_slice(p, store, key, head_generation, &o))
         return false;
-    if (o.meta.purge_generation < head_generation && judge_object(p, &o, NULL) == PURGE_HARD) {
-        store_drop(store, key, &o);
-        store_release(&o);
-        return false;
-    }
     *ret_object = o;
     return true;
 }

@@ -103,6 +103,12 @@ bool purge_lookup(struct purge *p, struct store *store, const struct store_key *
 bool purge_lookup_slice(struct purge *p, struct store *store, const struct store_key *key,
                         uint32_t head_generation, struct store_object *ret_object);
 
+/* Both of what was looked up otherwise: false when it is not to be used, and then it has been released. */
+bool purge_apply(struct purge *p, struct store *store, const struct store_key *key, int64_t now_ms,
+                 struct store_object *o, enum purge_effect *ret_effect);
+bool purge_apply_slice(struct purge *p, struct store *store, const struct store_key *key,
+                       uint32_t head_generation, struct store_object *o);
+
 /* For what is about to be stored, from what began at the subject's generation: sets that of `meta`. False: it
  * is hard purged, and would not be found. */
 bool purge_settle(struct purge *p, const struct purge_subject *subject, struct store_meta *meta);

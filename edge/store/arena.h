@@ -37,6 +37,7 @@ struct arena_options {
     uint64_t
         room_bytes;   /* to be left on the file system for other files of the arena, checked at the start */
     unsigned streams; /* wanted */
+    struct prefetch *prefetch; /* brings what is not in memory; outlives it. NULL: all always is */
     uint32_t sites;   /* by which bytes are counted: 1 to this; all others together as 0 */
 };
 

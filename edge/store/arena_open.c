@@ -26,6 +26,7 @@ static int region_file_open(struct arena *a, struct arena_region *r, const char 
     *ret_reason = "it cannot be opened";
     if (fd < 0)
         return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? -errno : -EBADMSG;
+    posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM); /* before the first read: store/residency.h */
     struct stat st;
     struct region_head wanted, found;
     arena_region_head(a, r, r->entry->sequence, &wanted);
@@ -236,6 +237,7 @@ static struct arena *arena_new(const struct arena_options *options, struct folde
     a->next_order = (uint64_t)sb->next_sequence++ << 32;
     a->next_sequence = sb->next_sequence;
     a->region_bytes = options->region_bytes;
+    a->prefetch = options->prefetch;
     a->budget_files = (uint32_t)(options->size_bytes / options->region_bytes);
     a->spares_wanted = spares_wanted(a->budget_files);
     a->stream_count = stream_count(a->budget_files, options->streams);

@@ -56,6 +56,7 @@ struct arena {
     struct superblock *superblock;
     uint64_t region_bytes;
     struct arena_evacuation evacuation; /* evacuate NULL: none */
+    struct prefetch *prefetch;
     uint32_t spares_wanted, stream_count;
     uint32_t pool_count;
     struct arena_region *pool; /* by slot */

@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "store/arena_private.h"
+#include "store/residency.h"
 
 #define CREATE_RETRY_S 1 /* after a region could not be created */
 
@@ -46,6 +47,7 @@ void arena_region_head(const struct arena *a, const struct arena_region *r, uint
 
 void arena_region_begin(struct arena_region *r, uint32_t sequence)
 {
+    residency_attach(&r->region, r->arena->prefetch);
     r->file_sequence = sequence;
     r->region.on_unused = on_unused;
     r->writers = 0;

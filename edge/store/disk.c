@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "store/record.h"
+#include "store/residency.h"
 
 #define OBJECT_BYTES_AVG_DEFAULT ((uint64_t)256 * 1024)
 #define SYNC_INTERVAL_MS_DEFAULT 3000
@@ -77,6 +78,12 @@ static int evacuation_begin(struct disk *d, uint64_t objects)
     return d->worth && d->shares ? evacuator_new(&options, &d->evacuator) : -ENOMEM;
 }
 
+/* The disk's own threads; none where nothing ever has to be waited for. */
+static int prefetch_begin(struct disk *d)
+{
+    return residency_is_of_use(d->folder.fd) ? prefetch_open(&d->prefetch) : 0;
+}
+
 static int arena_start(struct disk *d, struct buf *error)
 {
     const struct disk_options *o = &d->options;
@@ -100,6 +107,9 @@ static int arena_start(struct disk *d, struct buf *error)
         rv = superblock_forget_index(d->superblock);
     if (rv < 0)
         buf_printf(error, "arena %s: it cannot be opened: %s", o->path, strerror(-rv));
+    if (rv == 0 && (rv = prefetch_begin(d)) < 0)
+        buf_printf(error, "arena %s: its threads cannot be started: %s", o->path, strerror(-rv));
+    options.prefetch = d->prefetch;
     if (rv == 0)
         rv = arena_open(&options, &d->folder, d->superblock, d->left, error, &d->arena);
     if (rv == 0)
@@ -108,6 +118,8 @@ static int arena_start(struct disk *d, struct buf *error)
         buf_printf(error, "arena %s: there is not enough memory for its policy", o->path);
     if (rv == 0 && (rv = keeper_begin(d)) < 0)
         buf_printf(error, "arena %s: its thread cannot be started: %s", o->path, strerror(-rv));
+    if (rv == 0 && d->prefetch)
+        prefetch_keep(d->prefetch, index_map(d->index));
     return rv;
 }
 
@@ -118,6 +130,7 @@ void disk_close(struct disk *d)
         arena_stop(d->arena);
     if (d->keeper)
         keeper_stop(d->keeper);
+    prefetch_close(d->prefetch);
     bool synced = d->index ? index_close(d->index, &d->folder) : d->left == LEFT_CLEAN;
     if (d->arena)
         synced = arena_close(d->arena) && synced;
@@ -182,24 +195,37 @@ bool disk_sync(struct disk *d)
 
 /* ---- objects ---- */
 
-bool disk_lookup(struct disk *d, const struct store_key *key, struct store_object *ret_object)
+bool disk_read_hit(struct disk *d, const struct store_key *key, const struct index_hit *hit,
+                   struct store_object *ret_object)
 {
-    struct index_hit hit;
     struct store_object o;
-    if (!index_find(d->index, key->hash, &hit))
-        return false;
-    enum record_found found = record_read(hit.region, &hit.place, key, &o);
-    if (found == RECORD_OK && !region_is_bad(hit.region)) {
-        o.meta = hit.meta;
+    enum record_found found = record_read(hit->region, &hit->place, key, &o);
+    if (found == RECORD_OK && !region_is_bad(hit->region)) {
+        o.meta = hit->meta;
         *ret_object = o;
         return true;
     }
     if (found == RECORD_DAMAGED) {
         counter_add_shared(&d->io_errors, 1);
-        index_remove(d->index, key->hash, &hit.place);
+        index_remove(d->index, key->hash, &hit->place);
     }
-    region_unref(hit.region);
+    region_unref(hit->region);
     return false;
+}
+
+bool disk_lookup(struct disk *d, const struct store_key *key, struct store_object *ret_object)
+{
+    struct index_hit hit;
+    return index_find(d->index, key->hash, &hit) && disk_read_hit(d, key, &hit, ret_object);
+}
+
+bool disk_has_key(struct disk *d, const struct store_key *key)
+{
+    struct index_hit hit;
+    if (!index_find(d->index, key->hash, &hit))
+        return false;
+    region_unref(hit.region);
+    return true;
 }
 
 /* Where the record of an object stands that was looked up; false: it was not. */
@@ -326,6 +352,14 @@ void disk_add_stats(struct disk *d, struct store_stats *stats)
     stats->refused_objects += counter_read(&d->refused_objects);
     stats->refused_bytes += counter_read(&d->refused_bytes);
     stats->io_errors += counter_read(&d->io_errors) + arena.io_errors;
+    if (d->prefetch) {
+        struct prefetch_stats prefetch;
+        prefetch_stats(d->prefetch, &prefetch);
+        stats->cold_reads += prefetch.jobs;
+        stats->cold_read_bytes += prefetch.bytes;
+        stats->cold_reads_waiting += prefetch.waiting;
+        stats->io_errors += prefetch.errors;
+    }
     stats->index_capacity += index_capacity(d->index);
     stats->index_displaced += index_displaced(d->index);
 }

@@ -12,6 +12,7 @@
 #include "store/evacuate.h"
 #include "store/index.h"
 #include "store/keeper.h"
+#include "store/prefetch.h"
 #include "store/store.h"
 
 struct disk_options {
@@ -41,6 +42,7 @@ struct disk {
     struct worth *worth;
     struct shares *shares;
     struct evacuator *evacuator;
+    struct prefetch *prefetch; /* NULL: nothing has to be waited for */
 
     counter_t written_bytes, wasted_bytes, io_errors; /* any thread adds */
     counter_t refused_objects, refused_bytes;
@@ -56,6 +58,11 @@ bool disk_read_secret(const char *path, uint8_t ret_secret[HASH_SECRET_SIZE]);
 /* As those of store.h, on this disk alone, by the key as disk_key says it. */
 bool disk_sync(struct disk *d);
 bool disk_lookup(struct disk *d, const struct store_key *key, struct store_object *ret_object);
+bool disk_has_key(struct disk *d, const struct store_key *key);
+
+/* What an index entry has led to: the object, which takes over the hit's reference, or false. */
+bool disk_read_hit(struct disk *d, const struct store_key *key, const struct index_hit *hit,
+                   struct store_object *ret_object);
 bool disk_refresh(struct disk *d, const struct store_key *key, const struct store_object *o,
                   const struct store_meta *meta);
 bool disk_drop(struct disk *d, const struct store_key *key, const struct store_object *o);

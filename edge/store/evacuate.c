@@ -3,11 +3,11 @@
 #include "store/evacuate.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/counter.h"
+#include "store/prefetch.h"
 #include "store/record.h"
 
 /* A region must give more room than it takes: of what the policy wants kept, not more than this. */
@@ -164,7 +164,7 @@ static bool copy(struct round *r, const struct arena_place *from, const struct r
 static bool is_whole(struct round *r, const struct arena_place *place, const struct record_seen *seen)
 {
     const struct store_region *region = r->victim->region;
-    posix_fadvise(region->fd, (off_t)seen->body_offset_bytes, (off_t)seen->body_bytes, POSIX_FADV_WILLNEED);
+    prefetch_wait(region, place->offset_bytes, seen->span_bytes);
     if (record_verify(region, place))
         return true;
     if (!region_is_bad(region)) { /* else all of it is lost soon, and told then */

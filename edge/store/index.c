@@ -51,6 +51,7 @@ struct index_bucket {
 };
 
 _Static_assert(sizeof(struct index_entry) == 64, "a cache line");
+_Static_assert(sizeof(struct index_bucket) == INDEX_BUCKET_BYTES, "as said to others");
 _Static_assert(SUPERBLOCK_REGIONS_MAX <= UINT16_MAX, "a slot fits into an entry");
 
 struct index_head {
@@ -185,15 +186,19 @@ static struct index_shard *shard_of(struct index *ix, struct hash128 hash)
     return &ix->shards[hash.low & (SHARDS - 1)];
 }
 
+static struct index_bucket *bucket_of(const struct index *ix, struct hash128 hash, unsigned which)
+{
+    uint64_t half = (which == 0 ? hash.low : hash.high) >> 32;
+    return &ix->buckets[(half * (ix->bucket_count / SHARDS) >> 32) * SHARDS + (hash.low & (SHARDS - 1))];
+}
+
 /* The i-th place to look for this hash, nearest first. There are two buckets for a hash, of one shard, and it
  * begins anywhere in them: a hit mostly costs one cache line, and next to nothing is displaced before the
  * index is full. Buckets of a shard stand SHARDS apart; which ones, the upper halves of the hash say, scaled
  * to how many there are. */
 static struct index_entry *entry_at(struct index *ix, struct hash128 hash, unsigned i)
 {
-    uint64_t half = (i < BUCKET_ENTRIES ? hash.low : hash.high) >> 32;
-    uint64_t bucket = (half * (ix->bucket_count / SHARDS) >> 32) * SHARDS + (hash.low & (SHARDS - 1));
-    return &ix->buckets[bucket].entries[(hash.high + i) % BUCKET_ENTRIES];
+    return &bucket_of(ix, hash, i / BUCKET_ENTRIES)->entries[(hash.high + i) % BUCKET_ENTRIES];
 }
 
 static bool entry_has_hash(const struct index_entry *e, struct hash128 hash)
@@ -418,6 +423,17 @@ bool index_purge_generations(struct index *ix, uint32_t *ret_least, uint32_t *re
     *ret_least = least;
     *ret_greatest = greatest;
     return has_any;
+}
+
+void index_buckets(const struct index *ix, struct hash128 hash, const void *ret_buckets[2])
+{
+    for (unsigned i = 0; i < 2; i++)
+        ret_buckets[i] = bucket_of(ix, hash, i);
+}
+
+struct iovec index_map(const struct index *ix)
+{
+    return (struct iovec){ix->head, ix->map_bytes};
 }
 
 /* ---- the file ---- */

@@ -70,6 +70,11 @@ bool index_remove(struct index *ix, struct hash128 hash, const struct arena_plac
 /* See store_purge_generations. */
 bool index_purge_generations(struct index *ix, uint32_t *ret_least, uint32_t *ret_greatest);
 
+/* For who asks what of it is in memory: all of the map, and the two buckets in which a hash may stand. */
+#define INDEX_BUCKET_BYTES 512u
+struct iovec index_map(const struct index *ix);
+void index_buckets(const struct index *ix, struct hash128 hash, const void *ret_buckets[2]);
+
 uint64_t index_capacity(const struct index *ix);
 uint64_t index_displaced(const struct index *ix); /* live entries lost to full buckets since the start */
 

@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "base/counter.h"
 #include "base/log.h"
+#include "store/prefetch.h"
 #include "store/record.h"
 #include "store/superblock.h"
 
@@ -121,6 +122,8 @@ static bool walk(struct keeper *k, const struct arena_pending *p, bool *ret_is_u
     bool is_usable = true;
     if (!(k->options.superblock->recovery & RECOVERY_INDEX))
         place.offset_bytes = p->synced_bytes;
+    if (p->synced_bytes < p->region->size_bytes) /* else only headers are looked at */
+        prefetch_wait(p->region, p->synced_bytes, p->region->size_bytes - p->synced_bytes);
     while (is_usable && place.offset_bytes < p->region->size_bytes) {
         if (atomic_load_explicit(&k->is_stopping, memory_order_relaxed))
             return false;

@@ -4,6 +4,8 @@
 
 #include "base/check.h"
 
+#define FRONT_BODY_BYTES 4096u /* markers and names of representations are read with their heads */
+
 #define RECORD_MAGIC 0x52454331u /* "REC1" */
 
 struct record_header {
@@ -170,6 +172,15 @@ uint64_t record_order(const struct store_region *region, const struct arena_plac
 {
     const struct record_header *h = sealed_header(region, place);
     return h ? h->order : 0;
+}
+
+uint64_t record_front_bytes(const struct store_region *region, const struct arena_place *place)
+{
+    const struct record_header *h = sealed_header(region, place);
+    if (!h)
+        return RECORD_HEADER_BYTES;
+    return h->body_distance_bytes +
+           (h->body_size_bytes < FRONT_BODY_BYTES ? h->body_size_bytes : FRONT_BODY_BYTES);
 }
 
 bool record_verify(const struct store_region *region, const struct arena_place *place)

@@ -59,6 +59,10 @@ bool record_examine(const struct store_region *region, const struct arena_place 
 /* When the record at this place was sealed, in comparison with others; 0: none is there. */
 uint64_t record_order(const struct store_region *region, const struct arena_place *place);
 
+/* How much at this place is read by a lookup, as its header says, believed or not: all before the body, and
+ * the beginning of it. Bounded. */
+uint64_t record_front_bytes(const struct store_region *region, const struct arena_place *place);
+
 /* Whether key text, head and body of a record that was examined are what was stored: reads all of it. */
 bool record_verify(const struct store_region *region, const struct arena_place *place);
 

@@ -4,12 +4,15 @@
 #include "store/region.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/fault.h"
 #include "base/guard.h"
+#include "store/residency.h"
 
 int region_map(struct store_region *r, int fd, uint64_t size_bytes, bool is_guarded)
 {
@@ -26,6 +29,7 @@ int region_map(struct store_region *r, int fd, uint64_t size_bytes, bool is_guar
     r->is_guarded = is_guarded;
     r->fd = fd;
     r->size_bytes = size_bytes;
+    r->residency = NULL;
     return 0;
 }
 
@@ -36,6 +40,8 @@ void region_unmap(struct store_region *r)
         guard_remove((void *)r->map);
     munmap((void *)r->map, r->size_bytes);
     close(r->fd);
+    free(r->residency);
+    r->residency = NULL;
     r->map = NULL;
     r->fd = -1;
 }
@@ -57,6 +63,7 @@ static struct iovec *parts_skip(struct iovec *parts, int *count, size_t written)
 
 int region_write(const struct store_region *r, uint64_t offset_bytes, struct iovec *parts, int count)
 {
+    uint64_t begin = offset_bytes;
     parts = parts_skip(parts, &count, 0);
     while (count > 0) {
         ssize_t n =
@@ -68,6 +75,8 @@ int region_write(const struct store_region *r, uint64_t offset_bytes, struct iov
         offset_bytes += (uint64_t)n;
         parts = parts_skip(parts, &count, (size_t)n);
     }
+    if (r->residency)
+        residency_written(r, begin, offset_bytes - begin, clock_monotonic_ms());
     return 0;
 }
 

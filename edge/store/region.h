@@ -24,7 +24,8 @@ struct store_region {
     const char *map; /* read only: everything is written with pwrite */
     uint64_t size_bytes;
     bool is_guarded;
-    _Atomic bool is_bad; /* its bytes cannot be read any more; what is copied from it may be zeros */
+    struct residency *residency; /* what of it is in memory; NULL: all (store/residency.h) */
+    _Atomic bool is_bad;         /* its bytes cannot be read any more; what is copied from it may be zeros */
     void (*on_unused)(
         struct store_region *r); /* by the thread that gave back the last reference; it owns r */
 };

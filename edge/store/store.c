@@ -144,6 +144,16 @@ bool store_lookup(struct store *s, const struct store_key *key, struct store_obj
     return false;
 }
 
+bool store_has(struct store *s, const struct store_key *key)
+{
+    bool has = false;
+    for (size_t i = 0; i < s->disk_count && !has; i++) {
+        struct store_key own = disk_key(s->disks[i], key);
+        has = disk_has_key(s->disks[i], &own);
+    }
+    return has;
+}
+
 void store_object_copy(const struct store_object *from, struct store_object *ret_object)
 {
     if (from->region)

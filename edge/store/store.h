@@ -132,6 +132,8 @@ const uint8_t *store_hash_secret(const struct store *s);
 
 /* The object under this key, or false. *ret_object must be given back with store_release. */
 bool store_lookup(struct store *s, const struct store_key *key, struct store_object *ret_object);
+/* Whether something stands under this key's hash: reads nothing of the object. */
+bool store_has(struct store *s, const struct store_key *key);
 void store_object_copy(const struct store_object *from, struct store_object *ret_object);
 void store_release(struct store_object *o); /* idempotent */
 
@@ -198,6 +200,8 @@ struct store_stats {
     uint64_t hurried_regions;           /* they went before that could be decided */
     uint64_t damaged_objects;           /* found to be so when they were to be written again */
     uint64_t refused_objects, refused_bytes; /* not worth storing, since the start */
+    uint64_t cold_reads, cold_read_bytes; /* pieces that had to be brought from the disk since the start */
+    uint64_t cold_reads_waiting;          /* now */
 };
 void store_stats(struct store *s, struct store_stats *ret_stats);
 uint64_t store_site_bytes(struct store *s, unsigned site_id); /* that are found; exact soon after the start */

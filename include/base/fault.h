@@ -2,7 +2,7 @@
 /*
  * Fault points: named places where the world can be made to fail on request, in debug builds only. A test
  * arms a point; FAULT("store.pwrite") is then true at the n-th pass. In release builds FAULT is the constant
- * false.
+ * false. A gate is a point that can be shut and opened from outside while the program runs.
  */
 #ifndef BASE_FAULT_H
 #define BASE_FAULT_H
@@ -18,10 +18,16 @@ void fault_disarm_all(void);
 void fault_arm_from_text(const char *text);
 bool fault_fires(const char *name);
 
+/* Whether what passes here must wait: while a file of this name stands in the folder that the environment
+ * variable SHOREBREAK_FAULT_GATES names. So a test makes a disk that answers when it is told to. */
+bool fault_gate_is_shut(const char *name);
+
 #ifdef NDEBUG
-#define FAULT(name) false
+#define FAULT(name)      false
+#define FAULT_GATE(name) false
 #else
-#define FAULT(name) fault_fires(name)
+#define FAULT(name)      fault_fires(name)
+#define FAULT_GATE(name) fault_gate_is_shut(name)
 #endif
 
 #endif
