@@ -43,13 +43,9 @@ struct edge {
     struct access_log *access_log;
     struct certificates *certificates; /* NULL: no listener has TLS */
     struct limits *limits;
-<<<<<<< ours
     struct upstreams *upstreams;
-=======
     struct machine machine;
     const struct overload **overloads;
-    struct tls_client *tls_client;
->>>>>>> theirs
     size_t worker_count;
     struct worker **workers;
     struct addr *bound; /* where they listen */
@@ -258,12 +254,8 @@ static int prepare_workers(struct edge *e)
         .access_log = e->access_log,
         .tls_server = certificates_server(e->certificates),
         .limits = e->limits,
-<<<<<<< ours
         .upstreams = e->upstreams,
-=======
         .machine = &e->machine,
-        .tls_client = e->tls_client,
->>>>>>> theirs
     };
     int r = 0;
     for (size_t i = 0; r == 0 && i < e->worker_count; i++)
@@ -337,13 +329,9 @@ static int open_admin(struct edge *e, struct buf *error)
     e->site_names = calloc(c->site_count, sizeof(*e->site_names));
     e->server_stats = calloc(e->worker_count, sizeof(*e->server_stats));
     e->fetch_stats = calloc(e->worker_count, sizeof(*e->fetch_stats));
-<<<<<<< ours
     e->origin_stats = calloc(e->worker_count, sizeof(*e->origin_stats));
-    if (!e->site_names || !e->server_stats || !e->fetch_stats || !e->origin_stats)
-=======
     e->overloads = calloc(e->worker_count, sizeof(*e->overloads));
-    if (!e->overloads || !e->site_names || !e->server_stats || !e->fetch_stats)
->>>>>>> theirs
+    if (!e->overloads || !e->site_names || !e->server_stats || !e->fetch_stats || !e->origin_stats)
         return -ENOMEM;
     for (size_t i = 0; i < c->site_count; i++)
         e->site_names[i] = c->sites[i].name;
@@ -465,11 +453,8 @@ static void edge_fini(struct edge *e)
     free(e->site_names);
     free(e->server_stats);
     free(e->fetch_stats);
-<<<<<<< ours
     free(e->origin_stats);
-=======
     free(e->overloads);
->>>>>>> theirs
     config_unref(e->config);
 }
 

@@ -198,11 +198,11 @@ const struct fetch_stats *worker_fetch_stats(const struct worker *w)
     return origin_fetch_stats(w->env.origin);
 }
 
-<<<<<<< ours
 const struct origin_stats *worker_origin_stats(const struct worker *w)
 {
     return origin_stats(w->env.origin);
-=======
+}
+
 const struct overload *worker_overload(const struct worker *w)
 {
     return &w->overload;
@@ -232,7 +232,6 @@ static void look_at_load(struct worker *w)
 static void on_look(struct timer *t)
 {
     look_at_load(container_of(t, struct worker, look));
->>>>>>> theirs
 }
 
 static void on_accept(void *user, int fd, const struct addr *peer)

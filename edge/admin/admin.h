@@ -14,11 +14,8 @@
 #include "http/server.h"
 #include "ledger.h"
 #include "limits.h"
-<<<<<<< ours
 #include "origin/origin.h"
-=======
 #include "overload.h"
->>>>>>> theirs
 #include "store/store.h"
 
 /* Where the numbers come from. Everything outlives the admin and is read from its thread at any time. */
@@ -31,7 +28,7 @@ struct admin_source {
     struct ledger *const *ledgers;
     const struct http_server_stats *const *servers;
     const struct fetch_stats *const *fetches;
-<<<<<<< ours
+    const struct overload *const *overloads; /* NULL: not known */
     const struct origin_stats *const *origins;
     struct upstreams *upstreams;         /* NULL: none are shown */
     struct store *store;                 /* NULL: none */
@@ -39,14 +36,6 @@ struct admin_source {
     const struct access_log *access_log; /* NULL: none */
     struct certificates *certificates;   /* NULL: none */
     struct explain_source explain;       /* store NULL: nothing is explained */
-=======
-    const struct overload *const *overloads; /* NULL: not known */
-    struct store *store;                     /* NULL: none */
-    const struct limits *limits;             /* NULL: none */
-    const struct access_log *access_log;     /* NULL: none */
-    struct certificates *certificates;       /* NULL: none */
-    struct explain_source explain;           /* store NULL: nothing is explained */
->>>>>>> theirs
 };
 
 struct admin;

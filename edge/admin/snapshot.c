@@ -30,7 +30,6 @@ static void add_fetches(struct snapshot *s, const struct fetch_stats *fetches)
         s->fetch_results[i] += counter_read(&fetches->results[i]);
 }
 
-<<<<<<< ours
 static void add_origin(struct snapshot *s, const struct origin_stats *origin)
 {
     for (int i = 0; i < ORIGIN_WORD_COUNT; i++)
@@ -38,7 +37,8 @@ static void add_origin(struct snapshot *s, const struct origin_stats *origin)
     s->origin_retries += counter_read(&origin->retries);
     s->origin_resumes += counter_read(&origin->resumes);
     s->origin_retries_refused += counter_read(&origin->retries_refused);
-=======
+}
+
 static void add_overload(struct snapshot *s, const struct overload *o)
 {
     if (overload_level(o) > s->overload_level) {
@@ -50,7 +50,6 @@ static void add_overload(struct snapshot *s, const struct overload *o)
 
         s->pressure[i] = pressure > s->pressure[i] ? pressure : s->pressure[i];
     }
->>>>>>> theirs
 }
 
 bool snapshot_take(const struct admin_source *source, int64_t wall_ms, struct snapshot *ret_snapshot)
@@ -64,13 +63,10 @@ bool snapshot_take(const struct admin_source *source, int64_t wall_ms, struct sn
     for (size_t i = 0; i < source->worker_count; i++) {
         add_server(&s, source->servers[i]);
         add_fetches(&s, source->fetches[i]);
-<<<<<<< ours
         if (source->origins)
             add_origin(&s, source->origins[i]);
-=======
         if (source->overloads)
             add_overload(&s, source->overloads[i]);
->>>>>>> theirs
     }
     if (source->store)
         store_stats(source->store, &s.store);
