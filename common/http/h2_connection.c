@@ -12,7 +12,11 @@
 #include "base/check.h"
 #include "h2_private.h"
 
-#define READ_SIZE ((size_t)16 << 10)
+#define READ_SIZE       ((size_t)16 << 10)
+#define READ_AT_ONCE    ((size_t)1 << 10)   /* of a connection in a turn of the loop, whatever others do */
+#define READ_PER_TURN   ((size_t)512 << 10) /* of all connections beyond that */
+#define SERVED_AT_ONCE  2   /* requests of a connection in a turn of the loop, whatever others do */
+#define SERVED_PER_TURN 256 /* and of all connections beyond that */
 
 void h2_connection_broke(struct h2_connection *h, const char *reason)
 {
@@ -83,10 +87,18 @@ static struct h2_shared *shared_of(struct http_server *s)
     return shared;
 }
 
+/* Each request in progress is worth some kilobytes here: many connections get fewer each. */
+static uint32_t streams_max(const struct http_server *s)
+{
+    size_t share = H2_STREAMS_ALL / size_max(s->connection_count, 1);
+
+    return (uint32_t)size_max(size_min(share, H2_STREAMS_MAX), H2_STREAMS_MIN);
+}
+
 static int begin_session(struct h2_connection *h, const struct h2_shared *shared)
 {
     const nghttp2_settings_entry settings[] = {
-        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, H2_STREAMS_MAX},
+        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, streams_max(h->c->server)},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)h->c->server->options.head_size_max},
         {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
     };
@@ -227,11 +239,44 @@ static void refuse(struct h2_stream *s)
     server_connection_refused(s->h->c, s->refusal, status, sent_bytes);
 }
 
+/* A little of each connection is read and served in every turn of the loop; what is more comes out of a
+ * share, so that a crowd of connections that ask for much at once does not hold up the others. */
+static struct h2_share *share_of_turn(struct http_server *s)
+{
+    struct h2_share *share = &s->h2->share;
+    uint64_t now_ms = loop_now_ms(s->loop);
+
+    if (share->turn_ms != now_ms)
+        *share = (struct h2_share){now_ms, SERVED_PER_TURN, READ_PER_TURN};
+    return share;
+}
+
+static bool may_serve(struct h2_connection *h, unsigned served)
+{
+    struct h2_share *share = share_of_turn(h->c->server);
+
+    return served < SERVED_AT_ONCE || (share->requests > 0 && share->requests-- > 0);
+}
+
+static size_t read_max(struct h2_connection *h)
+{
+    struct h2_share *share = share_of_turn(h->c->server);
+
+    if (share->read_size < READ_SIZE)
+        return READ_AT_ONCE;
+    share->read_size -= READ_SIZE;
+    return READ_SIZE;
+}
+
 /* What came in together is answered together. */
 static void serve_arrived(struct h2_connection *h)
 {
     h->corked = true;
-    while (!list_is_empty(&h->arrived) && !h->broken) {
+    for (unsigned served = 0; !list_is_empty(&h->arrived) && !h->broken; served++) {
+        if (!may_serve(h, served)) {
+            h2_connection_later(h);
+            break;
+        }
         struct h2_stream *s = LIST_FIRST(&h->arrived, struct h2_stream, place);
 
         list_remove(&s->place);
@@ -342,7 +387,7 @@ void h2_connection_receive(struct h2_connection *h, const char *data, size_t siz
 void h2_connection_on_readable(struct h2_connection *h)
 {
     char data[READ_SIZE];
-    ssize_t size = stream_read(h->c->stream, data, sizeof(data));
+    ssize_t size = stream_read(h->c->stream, data, read_max(h));
 
     counter_add(&h->c->server->stats.system_calls, 1);
     if (size > 0) {

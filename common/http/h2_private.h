@@ -26,6 +26,8 @@
 #include "h2_priority.h"
 
 #define H2_STREAMS_MAX    128u
+#define H2_STREAMS_MIN    16u    /* of a connection when there are very many of them */
+#define H2_STREAMS_ALL    16384u /* of a server, about: what is more is spread over the connections */
 #define H2_HEADS_SIZE_MAX ((size_t)1 << 20)
 #define H2_TURN_SIZE_MAX  ((size_t)1 << 20) /* of body bytes in one turn: other connections wait */
 
@@ -104,7 +106,15 @@ struct h2_connection {
 };
 
 struct h2_gather;
+/* What is left of a turn of the loop for connections that want more than a little of it. */
+struct h2_share {
+    uint64_t turn_ms;
+    unsigned requests;
+    size_t read_size;
+};
+
 struct h2_shared {
+    struct h2_share share;
     nghttp2_session_callbacks *callbacks;
     nghttp2_option *option;
     struct h2_gather *gather;
