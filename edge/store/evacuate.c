@@ -146,11 +146,12 @@ static bool copy(struct round *r, const struct arena_place *from, const struct r
                              record_body_alignment(seen->body_bytes), &to))
         return false;
     int rv = write_copy(r->victim->region, seen, &to);
-    if (rv == 0 && index_move(o->index, seen->hash, from, &to.place)) {
+    uint64_t span_bytes = to.end_offset_bytes - to.place.offset_bytes;
+    if (rv == 0 && index_move(o->index, seen->hash, from, &to.place, span_bytes)) {
         worth_stored(o->worth, to.place.slot, &object, r->now_ms);
         r->kept_bytes += seen->span_bytes;
         counter_add(&r->e->kept_objects, 1);
-        counter_add(&r->e->kept_bytes, to.end_offset_bytes - to.place.offset_bytes);
+        counter_add(&r->e->kept_bytes, span_bytes);
     } else { /* replaced, removed, or reclaimed in a hurry, meanwhile */
         counter_add(&r->e->io_errors, rv < 0);
         give_up(r, &to);
@@ -174,8 +175,8 @@ static bool is_whole(struct round *r, const struct arena_place *place, const str
     return false;
 }
 
-/* What is guaranteed, or else what is not. */
-static void copy_all(struct round *r, bool is_guaranteed, uint64_t max_bytes)
+/* What is guaranteed, or else what is not. False when there was no room for all of it. */
+static bool copy_all(struct round *r, bool is_guaranteed, uint64_t max_bytes)
 {
     struct evacuator *e = r->e;
     bool has_room = true;
@@ -184,13 +185,21 @@ static void copy_all(struct round *r, bool is_guaranteed, uint64_t max_bytes)
         struct record_seen seen;
         place.offset_bytes = r->keepsakes[i].offset_bytes;
         if (arena_is_evacuated(e->options.arena, r->victim) || region_is_bad(r->victim->region))
-            return;
+            return true;
         if (r->keepsakes[i].is_guaranteed == is_guaranteed &&
             record_examine(r->victim->region, &place, e->options.hash_secret, &seen) &&
             is_found(e, &place, &seen) && r->kept_bytes + seen.span_bytes <= max_bytes &&
             is_whole(r, &place, &seen))
             has_room = copy(r, &place, &seen);
     }
+    return has_room;
+}
+
+/* All that is guaranteed has been copied; false: when it cannot be now, or when to copy nearly all of a
+ * region would make no room. */
+static bool copy_guaranteed(struct round *r, uint64_t max_bytes)
+{
+    return r->guaranteed_bytes <= max_bytes && copy_all(r, true, max_bytes);
 }
 
 /* ---- for the arena ---- */
@@ -207,10 +216,12 @@ static enum arena_fate evacuate(void *user, const struct arena_victim *victim)
         r.capacity = 0;
     memset(e->gone_bytes, 0, (e->options.sites + 1) * sizeof(*e->gone_bytes));
     look(&r);
-    if (r.guaranteed_bytes > max_bytes && victim->may_stay) {
-        fate = ARENA_STAYS; /* to copy nearly all of it makes no room */
+    bool is_done = copy_guaranteed(&r, max_bytes);
+    if (!is_done && victim->may_stay) {
+        fate = ARENA_STAYS;
     } else {
-        copy_all(&r, true, victim->region->size_bytes);
+        if (!is_done) /* as much as can be */
+            copy_all(&r, true, max_bytes);
         copy_all(&r, false, max_bytes);
         uint64_t gone_bytes = r.live_bytes > r.kept_bytes ? r.live_bytes - r.kept_bytes : 0;
         counter_add(&e->dropped_bytes, gone_bytes);

@@ -325,7 +325,7 @@ bool index_restore(struct index *ix, struct hash128 hash, const struct arena_pla
 }
 
 bool index_move(struct index *ix, struct hash128 hash, const struct arena_place *from,
-                const struct arena_place *to)
+                const struct arena_place *to, uint64_t span_bytes)
 {
     struct index_shard *shard = shard_of(ix, hash);
     struct store_meta meta;
@@ -336,7 +336,7 @@ bool index_move(struct index *ix, struct hash128 hash, const struct arena_place 
     if (is_there) {
         count(ix, shard, e, -1);
         entry_meta(e, &meta);
-        *e = entry_make(hash, to, e->span, &meta);
+        *e = entry_make(hash, to, span_pack(span_bytes), &meta);
         count(ix, shard, e, 1);
     }
     pthread_mutex_unlock(&shard->mutex);
@@ -350,8 +350,11 @@ bool index_update(struct index *ix, struct hash128 hash, const struct arena_plac
     pthread_mutex_lock(&shard->mutex);
     struct index_entry *e = entry_find(ix, hash);
     bool is_there = e && entry_is_at(e, place) && arena_has(ix->arena, place);
-    if (is_there)
+    if (is_there) {
+        count(ix, shard, e, -1); /* it may be another site's now */
         *e = entry_make(hash, place, e->span, meta);
+        count(ix, shard, e, 1);
+    }
     pthread_mutex_unlock(&shard->mutex);
     return is_there;
 }

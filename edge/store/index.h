@@ -53,10 +53,10 @@ bool index_place(struct index *ix, struct hash128 hash, struct arena_place *ret_
 bool index_restore(struct index *ix, struct hash128 hash, const struct arena_place *place,
                    uint64_t span_bytes, const struct store_meta *meta, const struct arena_place *older);
 
-/* The record that stood at `from` stands at `to` too: its entry points there from now on, if it still pointed
- * to what can be found at `from`. */
+/* The record that stood at `from` stands at `to` too, and takes span_bytes there: its entry points there from
+ * now on, if it still pointed to what can be found at `from`. */
 bool index_move(struct index *ix, struct hash128 hash, const struct arena_place *from,
-                const struct arena_place *to);
+                const struct arena_place *to, uint64_t span_bytes);
 
 /* Bytes of entries that were there at the opening are counted bit by bit, for a thread that may wait. False
  * when there is nothing left to do. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Random operations against a plain table of what must be there. An object may be missed once enough has been
- * written since to reclaim its region, never before; what is found is always the last that was stored, and
- * never what was removed. References taken along the way are checked to the byte when they are given back,
- * whatever happened since.
+ * written since to reclaim its region, never before; one that is guaranteed to be kept, only after a region
+ * went in a hurry. What is found is always the last that was stored, and never what was removed. References
+ * taken along the way are checked to the byte when they are given back, whatever happened since.
  *
  * Prints its seed; SHOREBREAK_SEED runs one again, SHOREBREAK_ROUNDS makes it longer.
  */
@@ -12,13 +12,15 @@
 #include <inttypes.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 
-#define REGIONS        12u
+#define REGIONS        13u
 #define KEYS           300u
 #define HELD           3u
 #define WRITERS        3u
 #define BODY_MAX       30000u
 #define ROUNDS_DEFAULT 8000u
+#define SITES          20000u
 
 /* What stands under a key, as far as the model knows. */
 struct entry {
@@ -27,6 +29,7 @@ struct entry {
     size_t size;
     struct store_meta meta;
     uint64_t reclaimed_before; /* model_reclaimed when its room was taken */
+    uint64_t hurried_before;   /* the same, of regions that went without a look at what is in them */
 };
 
 struct held {
@@ -39,7 +42,7 @@ struct writing {
     struct store_writer *writer;
     unsigned seed;
     size_t size;
-    uint64_t reclaimed_before;
+    uint64_t reclaimed_before, hurried_before;
 };
 
 struct model {
@@ -50,6 +53,8 @@ struct model {
     uint64_t random;
     uint64_t found, lost;
     uint64_t reclaimed_earlier; /* before the store was opened last */
+    uint64_t hurried_earlier, kept_earlier;
+    bool has_guarantees; /* one object in four is written again when its region goes */
     unsigned next_seed;
 };
 
@@ -57,6 +62,11 @@ struct model {
 static uint64_t model_reclaimed(struct model *m)
 {
     return m->reclaimed_earlier + fixture_stats(m->f).reclaimed_regions;
+}
+
+static uint64_t model_hurried(struct model *m)
+{
+    return m->hurried_earlier + fixture_stats(m->f).hurried_regions;
 }
 
 static unsigned model_random(struct model *m, unsigned below)
@@ -71,11 +81,14 @@ static size_t random_size(struct model *m)
 }
 
 /* So few regions were reclaimed since its room was taken, in the newest of them, that its own cannot be among
- * them: of all files one is a spare, HELD are held, and one more by the keeper while it syncs it, one is its
+ * them: of all files two are spares, HELD are held, and one more by the keeper while it syncs it, one is its
  * own, and those that other writers keep are passed over. */
 static bool must_be_there(struct model *m, const struct entry *e)
 {
-    return model_reclaimed(m) - e->reclaimed_before < REGIONS - 1 - HELD - 1 - 1 - (WRITERS - 1);
+    unsigned site = e->meta.site_id;
+    if (m->has_guarantees)
+        return site > 0 && site % 4 == 0 && model_hurried(m) == e->hurried_before;
+    return model_reclaimed(m) - e->reclaimed_before < REGIONS - 2 - HELD - 1 - 1 - (WRITERS - 1);
 }
 
 static void check(struct model *m, unsigned number)
@@ -100,8 +113,12 @@ static void model_begin(struct model *m)
     struct writing *w = &m->writings[model_random(m, WRITERS)];
     if (w->writer)
         return;
-    *w = (struct writing){
-        .seed = m->next_seed++, .size = random_size(m), .reclaimed_before = model_reclaimed(m)};
+    if (m->has_guarantees)
+        fixture_wait_for_room(m->f);
+    *w = (struct writing){.seed = m->next_seed++,
+                          .size = random_size(m),
+                          .reclaimed_before = model_reclaimed(m),
+                          .hurried_before = model_hurried(m)};
     size_t slack = model_random(m, 2) ? model_random(m, 5000) : 0;
     struct store_reservation want = {.head_size_max = 200, .body_size_bytes = w->size + slack};
     assert_int_equal(store_reserve(m->f->store, &want, &w->writer), 0);
@@ -117,7 +134,7 @@ static void model_seal(struct model *m)
     unsigned number = model_random(m, KEYS);
     char text[32];
     struct store_key key = fixture_key(m->f, number);
-    struct entry e = {true, w->seed, w->size, fixture_meta(w->seed), w->reclaimed_before};
+    struct entry e = {true, w->seed, w->size, fixture_meta(w->seed), w->reclaimed_before, w->hurried_before};
     assert_int_equal(store_seal(w->writer, &key, fixture_head(w->seed, text), &e.meta), 0);
     m->entries[number] = e;
     w->writer = NULL;
@@ -195,6 +212,8 @@ static void model_reopen(struct model *m)
     check_all(m);
     model_let_go(m);
     m->reclaimed_earlier = model_reclaimed(m) + 1; /* the arena's thread may be at one more */
+    m->hurried_earlier = model_hurried(m);
+    m->kept_earlier += fixture_stats(m->f).kept_bytes;
     fixture_reopen(m->f);
     check_all(m);
 }
@@ -226,17 +245,23 @@ static uint64_t number_from(const char *name, uint64_t otherwise)
     return text ? strtoull(text, NULL, 10) : otherwise;
 }
 
-static void test_random_operations(void **state)
+static void run(bool has_guarantees)
 {
-    (void)state;
     struct fixture f;
+    struct store_share *shares = calloc(SITES, sizeof(*shares));
+    assert_non_null(shares);
+    for (unsigned i = 0; i < SITES && has_guarantees; i++) /* an object's site is its seed */
+        shares[i].guaranteed_bytes = (i + 1) % 4 == 0 ? BODY_MAX : 0;
     uint64_t seed = number_from("SHOREBREAK_SEED", clock_monotonic_us());
     uint64_t rounds = number_from("SHOREBREAK_ROUNDS", ROUNDS_DEFAULT);
     printf("SHOREBREAK_SEED=%" PRIu64 "\n", seed);
     fixture_init(&f);
     f.disk.size_bytes = REGIONS * FIXTURE_REGION_BYTES;
+    f.options.site_count = SITES;
+    f.options.shares = shares;
+    log_set_level(LOG_ERROR); /* the shares are more than there is */
     assert_int_equal(fixture_open(&f), 0);
-    struct model m = {.f = &f, .random = seed};
+    struct model m = {.f = &f, .random = seed, .has_guarantees = has_guarantees};
     for (uint64_t i = 0; i < rounds; i++)
         model_step(&m);
     printf("%" PRIu64 " found, %" PRIu64 " lost to reclaim\n", m.found, m.lost);
@@ -245,13 +270,31 @@ static void test_random_operations(void **state)
     model_let_go(&m);
     assert_int_equal(fixture_stats(&f).regions_held, 0);
     assert_int_equal(fixture_stats(&f).io_errors, 0);
+    printf("%" PRIu64 " bytes written again, %" PRIu64 " regions went in a hurry\n",
+           m.kept_earlier + fixture_stats(&f).kept_bytes, model_hurried(&m));
+    assert_true(has_guarantees == (m.kept_earlier + fixture_stats(&f).kept_bytes > 0) ||
+                rounds < ROUNDS_DEFAULT);
     fixture_fini(&f);
+    free(shares);
+}
+
+static void test_random_operations(void **state)
+{
+    (void)state;
+    run(false);
+}
+
+static void test_random_operations_with_guarantees(void **state)
+{
+    (void)state;
+    run(true);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_operations),
+        cmocka_unit_test(test_random_operations_with_guarantees),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#include "base/log.h"
+
 #define KEYS    64u
 #define THREADS 4u
 
@@ -139,6 +141,25 @@ static void test_threads_see_whole_objects(void **state)
     assert_int_equal(stats.transient_bytes, 0);
     assert_int_equal(stats.io_errors, 0);
     assert_objects_counted(f);
+}
+
+/* The same, while a quarter of the objects is written again whenever its region goes. */
+static void test_threads_see_whole_objects_written_again(void **state)
+{
+    struct fixture *f = *state;
+    struct store_share *shares = calloc(UINT16_MAX, sizeof(*shares));
+    assert_non_null(shares);
+    for (unsigned i = 0; i < UINT16_MAX; i++) /* an object's site is its seed: keys that 4 divides */
+        shares[i].guaranteed_bytes = (i + 1) % 4 == 0 ? 40000 : 0;
+    store_close(f->store);
+    f->options.site_count = UINT16_MAX;
+    f->options.shares = shares;
+    log_set_level(LOG_ERROR); /* they come to more than there is */
+    assert_int_equal(fixture_open(f), 0);
+    log_set_level(LOG_INFO);
+    free(shares);
+    test_threads_see_whole_objects(state);
+    assert_true(fixture_stats(f).kept_bytes > 0);
 }
 
 /* ---- followers: readers of a body that is being written ---- */
@@ -390,11 +411,9 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_threads_see_whole_objects),
-        TEST(test_followers_see_what_is_written),
-        TEST(test_bytes_in_sockets_outlive_the_region),
-        TEST(test_bytes_of_an_abandoned_fill_stay),
-        TEST(test_killed_at_any_moment),
+        TEST(test_threads_see_whole_objects),       TEST(test_threads_see_whole_objects_written_again),
+        TEST(test_followers_see_what_is_written),   TEST(test_bytes_in_sockets_outlive_the_region),
+        TEST(test_bytes_of_an_abandoned_fill_stay), TEST(test_killed_at_any_moment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
