@@ -35,6 +35,7 @@ struct edge {
     const struct config *config;
     struct loop *loop;
     struct store *store;
+    struct purge *purges;
     struct site_table *sites;
     struct site_route *site_routes;
     struct route_edge *route_edges;
@@ -145,6 +146,20 @@ static int build_store(struct edge *e, struct buf *error)
     return store_open(&options, error, &e->store);
 }
 
+/* Without a disk there is nothing that a purge would have to outlive. */
+static int build_purges(struct edge *e, struct buf *error)
+{
+    const struct config *c = e->config;
+    struct purge_options options = {
+        .store = e->store,
+        .path = !c->arena.path ? NULL
+                : c->state     ? c->state
+                               : c->arena.path,
+        .rules_max = c->limits.purge_rules_max,
+    };
+    return purge_open(&options, error, &e->purges);
+}
+
 static int build_access_log(struct edge *e, struct buf *error)
 {
     const struct config_access_log *log = &e->config->access_log;
@@ -192,6 +207,7 @@ static int build_flights(struct edge *e)
         .worker_count = e->worker_count,
         .mailboxes = e->mailboxes,
         .ledgers = e->ledgers,
+        .purges = e->purges,
     };
     e->flights = flight_table_new(&options);
     return e->flights ? 0 : -ENOMEM;
@@ -209,6 +225,8 @@ static int build_shared(struct edge *e, struct buf *error)
         r = build_access_log(e, error);
     if (r == 0)
         r = build_store(e, error);
+    if (r == 0)
+        r = build_purges(e, error);
     if (r == 0)
         r = build_flights(e);
     if (r == 0)
@@ -250,6 +268,7 @@ static int prepare_workers(struct edge *e)
         .self_index = c->self ? (size_t)(c->self - c->edges) : 0,
         .store = e->store,
         .flights = e->flights,
+        .purges = e->purges,
         .catalog = e->catalog,
         .access_log = e->access_log,
         .tls_server = certificates_server(e->certificates),
@@ -431,6 +450,7 @@ static void edge_fini(struct edge *e)
     stop_workers(e);
     if (e->flights)
         flight_table_free(e->flights);
+    purge_close(e->purges);
     if (e->store)
         store_close(e->store);
     limits_free(e->limits);
@@ -493,6 +513,8 @@ static int give_up_privileges(struct edge *e, struct buf *error)
     const struct config *c = e->config;
     struct sandbox_files files;
     int r = sandbox_make_folder(c->arena.path, c->user, error);
+    if (r == 0)
+        r = sandbox_make_folder(c->state, c->user, error);
     if (r == 0 && c->user)
         r = sandbox_become(c->user, error);
     if (r < 0 || !c->sandbox)
@@ -500,6 +522,7 @@ static int give_up_privileges(struct edge *e, struct buf *error)
     sandbox_files_begin(&files);
     config_each_path(c, allow_reading, &files);
     sandbox_files_write(&files, c->arena.path);
+    sandbox_files_write(&files, c->state);
     sandbox_files_write(&files, "/dev/null"); /* where the disks' threads send what is to be in memory */
     allow_logging(&files, c->access_log.path);
     return sandbox_files_restrict(&files, error);

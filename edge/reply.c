@@ -308,6 +308,7 @@ void reply_write_cache_status(const struct reply_cache_status *s, struct buf *ou
     case CAUSE_MISS:
     case CAUSE_EXPIRED:
     case CAUSE_REVALIDATED:
+    case CAUSE_PURGED:
     case CAUSE_UNCACHEABLE:
     case CAUSE_ERROR:
         buf_append_text(out, "; fwd=");
@@ -318,6 +319,8 @@ void reply_write_cache_status(const struct reply_cache_status *s, struct buf *ou
             buf_append_text(out, "; collapsed");
         else if (s->cause != CAUSE_ERROR)
             buf_append_text(out, s->is_stored ? "; stored" : "; stored=?0");
+        if (s->is_purged && !s->detail)
+            buf_append_text(out, "; detail=purged");
         break;
     default: break;
     }

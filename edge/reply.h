@@ -54,6 +54,7 @@ struct reply_cache_status { /* RFC 9211 */
     enum cause cause;
     enum forward forward; /* only said of what is no hit */
     bool is_stored;       /* the same, and of what this request brought */
+    bool is_purged;       /* the same: that is why */
     int64_t ttl_s;        /* only said of hits; negative: stale for so long */
     const char *detail;   /* the reason of a refusal or failure; NULL: none */
 };

@@ -29,6 +29,7 @@ struct request_env {
     struct store *store;
     struct store_reader_place disk; /* of its requests' readers */
     struct flight_table *flights;
+    struct purge *purges; /* NULL: none */
     struct catalog *catalog;
     struct origin *origin;
     struct ledger *ledger;

@@ -41,6 +41,7 @@ static enum flight_state fetch_slice(struct request *r, const struct store_key *
         .ranged = true,
         .representation = r->representation,
         .now_ms = loop_wall_ms(r->env->loop),
+        .generation = r->generation,
     };
     flight_leave(&r->reader);
     switch (flight_join(r->env->flights, &want, slice_key, &r->reader, r->env->worker, &flight, &r->object)) {
@@ -58,7 +59,10 @@ static enum flight_state fetch_slice(struct request *r, const struct store_key *
 static enum flight_state look_up_slice(struct request *r, const struct store_key *key)
 {
     switch (store_reader_lookup(&r->disk, key, &r->object)) {
-    case STORE_FOUND: return FLIGHT_BYTES;
+    case STORE_FOUND:
+        if (purge_apply_slice(r->env->purges, r->env->store, key, r->generation, &r->object))
+            return FLIGHT_BYTES;
+        return fetch_slice(r, key);
     case STORE_MISSED: return fetch_slice(r, key);
     case STORE_WAITS: return FLIGHT_WAIT;
     case STORE_FAILED: break;

@@ -101,7 +101,7 @@ static void revalidate_in_background(struct request *r)
     struct flight_want want = want_of(r, true);
     if (flight_join(r->env->flights, &want, &r->key, NULL, r->env->worker, &flight, &unused) ==
         FLIGHT_LEADING)
-        request_lead(r, flight, CAUSE_EXPIRED, (struct slice){NULL, 0});
+        request_lead(r, flight, r->is_purged ? CAUSE_PURGED : CAUSE_EXPIRED, (struct slice){NULL, 0});
 }
 
 static enum step join_flight(struct request *r, bool has_stale)
@@ -118,7 +118,7 @@ static enum step join_flight(struct request *r, bool has_stale)
             flight_fail(flight, refusal_name(overload_refusal(r->env->overload)), 503);
             return shed(r);
         }
-        r->cause = r->byte_cause = has_stale ? CAUSE_EXPIRED : CAUSE_MISS;
+        r->cause = r->byte_cause = r->is_purged ? CAUSE_PURGED : has_stale ? CAUSE_EXPIRED : CAUSE_MISS;
         request_lead(r, flight, r->cause, (struct slice){NULL, 0});
         break;
     }
@@ -199,6 +199,18 @@ static void forget_variant(struct request *r)
     r->key = (struct store_key){r->base_hash, buf_slice(&r->key_text)};
 }
 
+static enum store_found look_up(struct request *r)
+{
+    enum purge_effect effect;
+    enum store_found found = store_reader_lookup(&r->disk, &r->key, &r->object);
+    if (found != STORE_FOUND)
+        return found;
+    bool is_left = purge_apply(r->env->purges, r->env->store, &r->key, loop_wall_ms(r->env->loop), &r->object,
+                               &effect);
+    r->is_purged = r->is_purged || effect != PURGE_NONE;
+    return is_left ? STORE_FOUND : STORE_MISSED;
+}
+
 enum step request_lookup(struct request *r)
 {
     int64_t now_ms = loop_wall_ms(r->env->loop);
@@ -207,12 +219,13 @@ enum step request_lookup(struct request *r)
     if (r->is_passed)
         return ask_privately(r);
     bool has_directives = read_directives(r, &directives);
-    enum store_found found = store_reader_lookup(&r->disk, &r->key, &r->object);
+    enum store_found found = look_up(r);
     if (found == STORE_FOUND && r->object.meta.flags & FLIGHT_META_VARIES) {
         r->forward = FORWARD_BYPASS;
         if (!choose_variant(r))
             return ask_privately(r);
-        found = store_reader_lookup(&r->disk, &r->key, &r->object);
+        r->is_purged = false;
+        found = look_up(r);
     }
     if (found == STORE_WAITS) /* then this comes once more, with the variant's key if it had got so far */
         return STEP_WAIT;
@@ -355,6 +368,7 @@ static enum step respond(struct request *r, const struct reply_stored *stored, i
                                                   .cause = r->cause,
                                                   .forward = r->forward,
                                                   .is_stored = r->is_stored,
+                                                  .is_purged = r->is_purged,
                                                   .ttl_s = (fresh_until_ms - now_ms) / 1000};
     struct reply reply = {
         .fields = r->status != 416 || stored->status == 416 ? stored->fields : SLICE_EMPTY,
@@ -369,7 +383,8 @@ static enum step respond(struct request *r, const struct reply_stored *stored, i
     };
     if (reply.age_s < 0) /* the wall clock was set back */
         reply.age_s = 0;
-    if (reply.age_s == 0 && (r->cause == CAUSE_MISS || r->cause == CAUSE_UNCACHEABLE))
+    if (reply.age_s == 0 &&
+        (r->cause == CAUSE_MISS || r->cause == CAUSE_PURGED || r->cause == CAUSE_UNCACHEABLE))
         reply.age_s = -1; /* straight from the origin: no age (RFC 9111 section 5.1) */
     struct buf *fields = &r->env->scratch;
     buf_clear(fields);
@@ -408,6 +423,7 @@ static enum step use_object(struct request *r, enum cause cause)
     r->cause = r->byte_cause = cause;
     r->total_bytes = meta.total_size_bytes;
     r->representation = 0;
+    r->generation = meta.purge_generation;
     r->content_class = meta.content_class;
     r->is_validated = meta.flags & FLIGHT_META_VALIDATED;
     r->object_start_bytes = 0;
@@ -495,5 +511,6 @@ enum step request_await_head(struct request *r)
     r->is_validated = false;
     r->total_bytes = flight_total_size(&r->reader);
     r->representation = head->representation;
+    r->generation = flight_purge_generation(r->reader.flight);
     return respond(r, &stored, head->generated_at_ms, head->generated_at_ms);
 }

@@ -37,6 +37,7 @@ struct request {
     bool is_in_catalog, is_head, has_range, is_private;
     bool is_passed;     /* a method that the site passes to the origin */
     bool is_no_store;   /* the viewer said so, and is obeyed */
+    bool is_purged;     /* what is kept, or was, has been purged */
     bool must_validate; /* the same: what is stored will not do */
     bool has_ranges;    /* several of them */
     struct range_spec range;
@@ -53,6 +54,7 @@ struct request {
     uint64_t position_bytes,
         end_bytes; /* of the representation; end FLIGHT_SIZE_UNKNOWN: until the flight ends */
     uint64_t total_bytes, representation;
+    uint32_t generation; /* of purges: the head has been held against those up to it */
 
     uint64_t started_us, first_byte_us, booked_bytes;
     unsigned status;

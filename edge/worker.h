@@ -22,6 +22,7 @@ struct worker_shared {
     size_t edge_count, self_index;
     struct store *store;
     struct flight_table *flights;
+    struct purge *purges;
     struct catalog *catalog;
     struct access_log *access_log;
     struct limits *limits;

@@ -103,6 +103,7 @@ bool snapshot_is_delivery(enum cause cause)
     case CAUSE_EXPIRED:
     case CAUSE_REVALIDATED:
     case CAUSE_STALE:
+    case CAUSE_PURGED:
     case CAUSE_UNCACHEABLE: return true;
     case CAUSE_ORPHAN:
     case CAUSE_REDIRECT:

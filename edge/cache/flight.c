@@ -21,6 +21,7 @@ struct flight_table *flight_table_new(const struct flight_table_options *options
     t->worker_count = options->worker_count;
     t->mailboxes = options->mailboxes;
     t->ledgers = options->ledgers;
+    t->purges = options->purges;
     for (size_t i = 0; i < FLIGHT_SHARDS; i++) {
         pthread_mutex_init(&t->shards[i].mutex, NULL);
         list_init(&t->shards[i].flights);
@@ -134,6 +135,7 @@ static struct flight *flight_new(struct flight_table *t, const struct flight_wan
     memcpy(key_text, want->key->text.data, want->key->text.size);
     f->table = t;
     f->owner = owner;
+    f->generation = purge_now(t->purges);
     f->hash = want->key->hash;
     f->key_text = slice_make(key_text, want->key->text.size);
     f->shard = &t->shards[f->hash.low % FLIGHT_SHARDS];
@@ -258,11 +260,22 @@ static bool is_within_reach(const struct flight *f, uint64_t first, uint64_t fil
     return first <= filled || first - filled <= f->table->slice_bytes;
 }
 
+/* No purge has come since it began that applies to it, or may when its head is there. */
+static bool is_current(struct flight *f)
+{
+    bool has_head = f->phase == PHASE_FILLING;
+    struct purge_subject subject = {f->key_text, has_head ? f->head.stored : (struct slice){NULL, 0},
+                                    f->generation};
+    return purge_judge(f->table->purges, &subject, NULL) == PURGE_NONE;
+}
+
 static bool flight_covers(struct flight *f, const struct flight_want *want)
 {
     bool covers = false;
     pthread_mutex_lock(&f->mutex);
-    if (f->phase == PHASE_HEAD_PENDING) {
+    if (!is_current(f)) {
+        covers = false;
+    } else if (f->phase == PHASE_HEAD_PENDING) {
         covers = f->first_wanted_bytes <= want->first_bytes && want->first_bytes < f->limit_wanted_bytes &&
                  is_within_reach(f, want->first_bytes, f->first_wanted_bytes);
     } else if (f->phase == PHASE_FILLING && !f->head.is_private) {
@@ -301,9 +314,12 @@ static void attach(struct flight *f, struct flight_reader *reader)
 static bool is_stored(struct flight_table *t, const struct flight_want *want, const struct store_key *probe,
                       struct store_object *ret_object)
 {
-    if (!store_lookup(t->store, probe, ret_object))
+    enum purge_effect unused;
+    if (probe != want->key)
+        return purge_lookup_slice(t->purges, t->store, probe, want->generation, ret_object);
+    if (!purge_lookup(t->purges, t->store, probe, want->now_ms, ret_object, &unused))
         return false;
-    if (probe != want->key || (ret_object->meta.fresh_until_ms > want->now_ms && !want->validate))
+    if (ret_object->meta.fresh_until_ms > want->now_ms && !want->validate)
         return true;
     store_release(ret_object);
     return false;
@@ -507,6 +523,11 @@ uint64_t flight_total_size(struct flight_reader *reader)
     uint64_t size = f->head.total_size_bytes;
     pthread_mutex_unlock(&f->mutex);
     return size;
+}
+
+uint32_t flight_purge_generation(const struct flight *f)
+{
+    return f->generation;
 }
 
 const char *flight_failure(struct flight_reader *reader, unsigned *ret_status)

@@ -15,6 +15,9 @@
  *   DONE          no        spans, then FLIGHT_END (or FLIGHT_REVALIDATED: the stale object is good again)
  *   FAILED        no        FLIGHT_FAILED with a reason; never a short body that looks whole
  *
+ * A purge that comes while it flies is not told to it: who comes afterwards asks whether it applies, and does
+ * not join; what it stores is judged then, and at each lookup.
+ *
  * Bytes go into the store as they come, a slice at a time, so that a reader far behind finds them there when
  * the flight has let go of them (FLIGHT_ELSEWHERE). A private response stands in a small window of memory
  * instead, has the leader as its only reader, and the filler waits for it.
@@ -22,6 +25,7 @@
 #ifndef CACHE_FLIGHT_H
 #define CACHE_FLIGHT_H
 
+#include "cache/purge.h"
 #include "io/mailbox.h"
 #include "io/stream.h"
 #include "ledger.h"
@@ -50,6 +54,7 @@ struct flight_table_options {
     size_t worker_count;
     struct mailbox *const *mailboxes; /* one per worker; both arrays outlive the table */
     struct ledger *const *ledgers;
+    struct purge *purges; /* NULL: none */
 };
 struct flight_table *
 flight_table_new(const struct flight_table_options *options); /* NULL when memory is out */
@@ -76,6 +81,7 @@ struct flight_want {
     uint64_t representation;          /* 0: any; else bytes of another one are of no use */
     const struct store_object *stale; /* what a new flight may revalidate; copied. NULL: nothing */
     bool validate;                    /* what is stored will not do, fresh or not */
+    uint32_t generation;              /* of purges: of the head, when it wants a slice */
     int64_t now_ms;
 };
 
@@ -131,6 +137,7 @@ enum flight_state flight_look(struct flight_reader *reader, uint64_t position, u
  * to be of the same representation. */
 bool flight_can_serve(struct flight_reader *reader, uint64_t first, uint64_t limit);
 uint64_t flight_total_size(struct flight_reader *reader); /* FLIGHT_SIZE_UNKNOWN while it is */
+uint32_t flight_purge_generation(const struct flight *f); /* it has begun after the purges up to this one */
 const char *flight_failure(struct flight_reader *reader, unsigned *ret_status);
 void flight_revalidated_object(struct flight_reader *reader, struct store_object *ret_object);
 

@@ -12,6 +12,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "reply.h"
+
 static bool is_sized(const struct flight *f)
 {
     return f->head.total_size_bytes != FLIGHT_SIZE_UNKNOWN;
@@ -176,25 +178,37 @@ static void mark_sealed(struct flight *f)
     pthread_mutex_unlock(&f->mutex);
 }
 
-/* Ends the current piece as a slice of its own. A transient one only ends. */
+/* What is stored now has been held against all purges since the flight began. False: it is purged. */
+static bool settle(const struct flight *f, struct slice head, struct store_meta *meta)
+{
+    struct purge_subject subject = {f->key_text, head, f->generation};
+    return purge_settle(f->table->purges, &subject, meta);
+}
+
+/* Ends the current piece as a slice of its own, which has its head's tags. A transient one only ends. One
+ * that is purged is stored too, for readers who began before and fell behind. */
 static void seal_slice(struct flight *f)
 {
-    struct buf text;
+    struct buf text, tags;
     struct store_key key;
     struct store_meta meta = f->meta;
     bool kept = store_writer_is_kept(f->writer);
     meta.flags = 0;
     meta.total_size_bytes = is_sized(f) ? f->head.total_size_bytes : 0;
+    settle(f, f->head.stored, &meta);
     buf_init(&text, STORE_KEY_TEXT_MAX);
+    buf_init(&tags, STORE_HEAD_MAX);
+    reply_store_tags(f->head.stored, &tags);
     if (flight_slice_key(f->table, f->key_text, f->head.representation,
                          f->writer_start_bytes / f->table->slice_bytes, &text, &key)) {
-        if (store_seal(f->writer, &key, SLICE_EMPTY, &meta) == 0 && kept)
+        if (store_seal(f->writer, &key, buf_slice(&tags), &meta) == 0 && kept)
             mark_sealed(f);
     } else {
         store_abandon(f->writer);
     }
     f->writer = NULL;
     buf_fini(&text);
+    buf_fini(&tags);
 }
 
 /* The body outgrew the small piece: its bytes move to the front of the first slice, this once. */
@@ -251,6 +265,9 @@ static int store_head_of_slices(struct flight *f)
                                      .hash = f->hash};
     struct store_key key = {f->hash, f->key_text};
     struct store_writer *writer;
+    struct store_meta meta = f->meta;
+    if (!settle(f, f->head.stored, &meta))
+        return -ESTALE;
     int r = store_reserve(f->table->store, &want, &writer);
     if (r < 0)
         return r;
@@ -259,7 +276,6 @@ static int store_head_of_slices(struct flight *f)
         store_abandon(writer);
         return r;
     }
-    struct store_meta meta = f->meta;
     bool kept = store_writer_is_kept(writer);
     meta.flags |= FLIGHT_META_SLICED;
     meta.total_size_bytes = f->head.total_size_bytes;
@@ -424,6 +440,8 @@ static int store_whole(struct flight *f, const struct store_meta *meta)
     struct store_key key = {f->hash, f->key_text};
     struct store_meta whole = *meta;
     whole.total_size_bytes = f->head.total_size_bytes;
+    if (f->head.total_size_bytes <= f->table->slice_bytes && !settle(f, f->head.stored, &whole))
+        return -ESTALE;
     if (f->is_collecting)
         return store_collected(f, &key, &whole);
     if (f->head.total_size_bytes <= f->table->slice_bytes)
@@ -523,7 +541,14 @@ void flight_revalidate(struct flight *f, const struct store_meta *meta, struct s
     struct store_meta fresh_meta = *meta;
     fresh_meta.flags = old.meta.flags & FLIGHT_META_SLICED;
     fresh_meta.total_size_bytes = old.meta.total_size_bytes;
-    bool is_replaced = head.data && store_again(f, head, &fresh_meta, &fresh);
+    struct store_meta by_new_head = fresh_meta;
+    bool is_purged = !settle(f, old.head, &fresh_meta);
+    if (head.data) { /* which may have other tags */
+        is_purged = !settle(f, head, &by_new_head) || is_purged;
+        if (by_new_head.purge_generation < fresh_meta.purge_generation)
+            fresh_meta.purge_generation = by_new_head.purge_generation;
+    }
+    bool is_replaced = !is_purged && head.data && store_again(f, head, &fresh_meta, &fresh);
     if (!is_replaced) {
         fresh_meta.flags |= FLIGHT_META_VALIDATED;
         store_refresh(f->table->store, &key, &old, &fresh_meta);

@@ -23,6 +23,7 @@ struct flight_table {
     size_t worker_count;
     struct mailbox *const *mailboxes;
     struct ledger *const *ledgers;
+    struct purge *purges;
     struct flight_shard shards[FLIGHT_SHARDS];
 };
 
@@ -59,6 +60,7 @@ struct flight {
     struct slice key_text; /* owned */
     atomic_uint moves;
     uint64_t first_wanted_bytes, limit_wanted_bytes;
+    uint32_t generation; /* of purges, at its start */
     bool is_ranged, has_stale;
     struct store_object stale; /* revalidate moves its meta, under the mutex */
 

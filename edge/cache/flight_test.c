@@ -42,7 +42,7 @@ static int set_up(void **state)
         assert_int_equal(mailbox_new(s->loops[i], &s->mailboxes[i]), 0);
         s->ledgers[i] = ledger_new(1);
     }
-    struct flight_table_options table = {s->store, SLICE_BYTES, WORKERS, s->mailboxes, s->ledgers};
+    struct flight_table_options table = {s->store, SLICE_BYTES, WORKERS, s->mailboxes, s->ledgers, NULL};
     s->table = flight_table_new(&table);
     for (size_t i = 0; i < sizeof(s->body); i++)
         s->body[i] = (char)(i * 31 + i / 251);

@@ -190,15 +190,18 @@ static void raise_floor(struct purge *p, uint32_t floor)
 /* What has a generation that no purge had was stored under a log whose end is lost: so is what that said. */
 static void forget_all(struct purge *p, uint32_t greatest)
 {
-    log_error("purges: the log in %s has lost its end: all that is kept counts as purged", p->options.path);
-    pthread_mutex_lock(&p->writer);
-    lock_rules(p);
     uint32_t floor = greatest + LOST_MARGIN;
-    purge_rules_raise_floor(p->rules, floor);
-    atomic_store(&p->newest, floor);
-    unlock_rules(p);
-    p->must_rewrite = true;
-    pthread_cond_signal(&p->wake);
+    pthread_mutex_lock(&p->writer);
+    if (floor > atomic_load(&p->newest)) {
+        log_error("purges: the log in %s has lost its end: all that is kept counts as purged",
+                  p->options.path);
+        lock_rules(p);
+        purge_rules_raise_floor(p->rules, floor);
+        atomic_store(&p->newest, floor);
+        unlock_rules(p);
+        p->must_rewrite = true;
+        pthread_cond_signal(&p->wake);
+    }
     pthread_mutex_unlock(&p->writer);
 }
 

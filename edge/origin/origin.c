@@ -116,6 +116,17 @@ static bool has_field_told(const struct ask_fields *told, const char *name)
     return false;
 }
 
+/* What changes nothing at the origin, of the methods in IANA's registry. */
+static bool is_safe(struct slice method)
+{
+    static const char *const names[] = {"GET",      "HEAD",   "OPTIONS", "TRACE",
+                                        "PROPFIND", "REPORT", "SEARCH",  "QUERY"};
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++)
+        if (slice_equal(method, slice_of(names[i])))
+            return true;
+    return false;
+}
+
 static char *copy_text(struct slice text)
 {
     char *copy = malloc(text.size + 1);
@@ -158,6 +169,7 @@ static struct fill *fill_new(struct origin *o, const struct origin_request *requ
                   .may_store_set_cookie = request->site->config->store_set_cookie,
                   .time_ms = loop_wall_ms(o->options.loop)},
         .is_background = request->is_background,
+        .is_safe = is_safe(request->viewer_head->method_text),
         .representation = request->representation,
         .total_bytes = request->total_bytes,
         .content_class = request->content_class,

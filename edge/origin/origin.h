@@ -22,6 +22,7 @@ struct origin_options {
     const struct site_table *sites;
     struct flight_table *flights;
     struct store *store;
+    struct purge *purges; /* NULL: none */
     struct catalog *catalog;
     struct ledger *ledger;
     struct upstreams *upstreams;

@@ -39,7 +39,7 @@ struct fill {
     struct slice target; /* in `ask` */
     struct hash128 key_hash;
     struct ask_fields *viewer_fields; /* that the origin was told; NULL: none */
-    bool is_background;
+    bool is_background, is_safe;      /* safe: the method (RFC 9110 section 9.2.1) */
     struct judge_request asked;
     uint64_t representation, total_bytes; /* that it must be of; 0: any */
     char *if_range;                       /* its validator; NULL: none */

@@ -2,9 +2,12 @@
 /*
  * Where a response belongs: the keys of variants, of what a playlist lists, of what a method has changed.
  */
+#include "cache/purge_tags.h"
 #include "http/uri.h"
 #include "key.h"
 #include "origin/origin_private.h"
+
+#define GROUPS_MAX 64 /* of a Cache-Group-Invalidation; RFC 9875 asks for 32 */
 
 /* Reading references in what belongs to a URL of a site. */
 struct reading {
@@ -64,7 +67,9 @@ static bool place_marker(struct fill *f, const struct store_key *key, struct sli
     struct store_meta meta = {.site_id = (uint16_t)f->site->id, .flags = FLIGHT_META_VARIES};
     struct slice old_names;
     uint8_t random[HASH_SECRET_SIZE];
-    if (store_lookup(store, key, &o)) {
+    enum purge_effect unused;
+    struct purge_subject subject = {key->text, SLICE_EMPTY, flight_purge_generation(f->flight)};
+    if (purge_lookup(f->origin->options.purges, store, key, meta.generated_at_ms, &o, &unused)) {
         bool is_same = o.meta.flags & FLIGHT_META_VARIES &&
                        key_marker_read(slice_make(o.body, o.body_size_bytes), ret_epoch, &old_names) &&
                        slice_equal(old_names, names);
@@ -72,6 +77,7 @@ static bool place_marker(struct fill *f, const struct store_key *key, struct sli
         if (is_same)
             return true;
     }
+    purge_settle(f->origin->options.purges, &subject, &meta);
     hash_secret_new(random);
     memcpy(ret_epoch, random, sizeof(*ret_epoch));
     struct store_reservation want = {.head_size_max = key->text.size,
@@ -121,6 +127,37 @@ static void invalidate_named(struct fill *f, struct slice reference)
     store_remove(f->origin->options.store, &key);
 }
 
+/* The strings of a list, at most GROUPS_MAX, as tags to be purged; more than these stand for the whole site.
+ * False: it is no such list, and says nothing (RFC 9651 section 4.2). */
+static bool purge_groups(struct fill *f, struct slice list, bool is_trial)
+{
+    char scratch[PURGE_TAG_MAX];
+    struct purge_done done;
+    struct purge_order order = {.kind = PURGE_TAG, .site = slice_of(f->site->config->name)};
+    enum purge_group found = PURGE_GROUP;
+    for (size_t count = 0; order.kind == PURGE_TAG; count++) {
+        found = purge_tags_group(&list, scratch, &order.text);
+        if (found != PURGE_GROUP)
+            break;
+        if (count == GROUPS_MAX)
+            order.kind = PURGE_SITE;
+        if (!is_trial)
+            purge_add(f->origin->options.purges, &order, 1, loop_wall_ms(f->origin->options.loop), &done);
+    }
+    return found != PURGE_GROUP_BAD;
+}
+
+/* RFC 9875 section 3: groups that the response to an unsafe method names. */
+static void invalidate_groups(struct fill *f, const struct http_head *head)
+{
+    if (f->is_safe || !f->origin->options.purges)
+        return;
+    for (size_t i = 0; i < head->field_count; i++)
+        if (slice_equal_nocase(head->fields[i].name, SLICE_LITERAL("cache-group-invalidation")) &&
+            purge_groups(f, head->fields[i].value, true))
+            purge_groups(f, head->fields[i].value, false);
+}
+
 /* RFC 9111 section 4.4: what was asked to change, and what the response names of the same site. */
 void fill_invalidate(struct fill *f, const struct http_head *head)
 {
@@ -131,4 +168,5 @@ void fill_invalidate(struct fill *f, const struct http_head *head)
     store_remove(f->origin->options.store, &key);
     invalidate_named(f, http_head_get(head, "location"));
     invalidate_named(f, http_head_get(head, "content-location"));
+    invalidate_groups(f, head);
 }
