@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -27,6 +28,7 @@ struct point {
 static pthread_mutex_t points_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct point points[POINTS_MAX];
 static atomic_uint armed_count;
+static atomic_uint disarmed_count; /* times that all were */
 
 /* Under the lock. */
 static struct point *find_point(struct slice name)
@@ -83,6 +85,7 @@ void fault_disarm_all(void)
         if (points[i].name[0])
             release_point(&points[i]);
     pthread_mutex_unlock(&points_lock);
+    atomic_fetch_add(&disarmed_count, 1);
 }
 
 static bool arm_from_entry(struct slice entry)
@@ -138,4 +141,13 @@ bool fault_gate_is_shut(const char *name)
     int size = folder ? snprintf(path, sizeof(path), "%s/%s", folder, name) : -1;
 
     return size > 0 && (size_t)size < sizeof(path) && access(path, F_OK) == 0;
+}
+
+void fault_hang(const char *name)
+{
+    unsigned before = atomic_load(&disarmed_count);
+    if (!fault_fires(name))
+        return;
+    while (atomic_load(&disarmed_count) == before)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 }

@@ -272,3 +272,8 @@ void arena_stats(struct arena *a, struct arena_stats *ret_stats)
     pthread_mutex_unlock(&a->mutex);
     *ret_stats = stats;
 }
+
+uint64_t arena_io_errors(const struct arena *a)
+{
+    return counter_read(&a->io_errors);
+}

@@ -38,7 +38,7 @@ struct arena_options {
         room_bytes;   /* to be left on the file system for other files of the arena, checked at the start */
     unsigned streams; /* wanted */
     struct prefetch *prefetch; /* brings what is not in memory; outlives it. NULL: all always is */
-    uint32_t sites;   /* by which bytes are counted: 1 to this; all others together as 0 */
+    uint32_t sites;            /* by which bytes are counted: 1 to this; all others together as 0 */
 };
 
 /* Where something stands. */
@@ -64,6 +64,12 @@ int arena_check(const struct arena_options *options, const char *path, struct bu
  * Folder and superblock must outlive the arena. 0, -ENOSPC, -EINVAL, ...; a sentence in `error`. */
 int arena_open(const struct arena_options *options, struct folder *folder, struct superblock *sb,
                enum superblock_left left, struct buf *error, struct arena **ret_arena);
+
+/* Its thread ends when it can: the disk has failed. Nobody waits. */
+void arena_let_go(struct arena *a);
+
+/* For how long the disk has made one of its threads wait. */
+int64_t arena_waited_ms(const struct arena *a, int64_t now_ms);
 
 /* All references must have been given back. True if all of it is on the disk. */
 bool arena_close(struct arena *a);
@@ -139,5 +145,6 @@ struct arena_stats {
     uint64_t io_errors;
 };
 void arena_stats(struct arena *a, struct arena_stats *ret_stats);
+uint64_t arena_io_errors(const struct arena *a);
 
 #endif

@@ -12,6 +12,7 @@
 #include "store/arena_evacuate.h"
 #include "store/folder.h"
 #include "store/superblock.h"
+#include "store/watch.h"
 
 #define EXTENT_ALIGN 64u
 #define MIB          (1024 * 1024.0)
@@ -66,6 +67,7 @@ struct arena {
     _Atomic uint64_t next_order;
     pthread_t thread;
     bool thread_runs;
+    struct watch upkeep_watch, sync_watch; /* over the arena's thread, and over who syncs */
 
     pthread_mutex_t upkeep_mutex;
     pthread_mutex_t mutex;

@@ -33,7 +33,11 @@ static void sync_region(struct arena *a, struct arena_region *r)
     if (!take_dirty(a, r, &mark))
         return;
     /* The kernel reports lost pages once, and then takes them for clean: they must not be served. */
-    if (FAULT("store.fdatasync") || fdatasync(r->region.fd) < 0) {
+    watch_begin(&a->sync_watch);
+    FAULT_HANG("store.fdatasync_hangs");
+    bool is_synced = !FAULT("store.fdatasync") && fdatasync(r->region.fd) == 0;
+    watch_end(&a->sync_watch);
+    if (!is_synced) {
         arena_lose(a, &r->region, "it cannot be written to the disk");
     } else {
         pthread_mutex_lock(&a->mutex);

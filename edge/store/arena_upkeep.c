@@ -330,7 +330,9 @@ static void *arena_thread(void *argument)
         a->is_woken = false;
         pthread_mutex_unlock(&a->mutex);
         pthread_mutex_lock(&a->upkeep_mutex);
+        watch_begin(&a->upkeep_watch);
         int rv = upkeep_step(a, a->spares_wanted);
+        watch_end(&a->upkeep_watch);
         pthread_mutex_unlock(&a->upkeep_mutex);
         if (rv == 0 && arena_evacuate_step(a))
             rv = 1;
@@ -355,14 +357,26 @@ int arena_thread_start(struct arena *a)
     return rv;
 }
 
-void arena_stop(struct arena *a)
+void arena_let_go(struct arena *a)
 {
-    if (!a->thread_runs)
-        return;
     pthread_mutex_lock(&a->mutex);
     a->is_stopping = true;
     arena_wake(a);
     pthread_mutex_unlock(&a->mutex);
+}
+
+int64_t arena_waited_ms(const struct arena *a, int64_t now_ms)
+{
+    int64_t upkeep_ms = watch_waited_ms(&a->upkeep_watch, now_ms);
+    int64_t sync_ms = watch_waited_ms(&a->sync_watch, now_ms);
+    return upkeep_ms > sync_ms ? upkeep_ms : sync_ms;
+}
+
+void arena_stop(struct arena *a)
+{
+    if (!a->thread_runs)
+        return;
+    arena_let_go(a);
     pthread_join(a->thread, NULL);
     a->thread_runs = false;
 }

@@ -15,6 +15,7 @@
 
 #define OBJECT_BYTES_AVG_DEFAULT ((uint64_t)256 * 1024)
 #define SYNC_INTERVAL_MS_DEFAULT 3000
+#define HANG_MS                  1000 /* at the end: for longer than that the disk is not waited for again */
 
 /* ---- opening and closing ---- */
 
@@ -103,6 +104,12 @@ static int arena_start(struct disk *d, struct buf *error)
     rv = folder_judge(&d->folder, o->region_bytes, o->size_bytes + options.room_bytes, &has_index);
     if (rv == 0)
         rv = superblock_open(&d->folder, o->region_bytes, o->hash_secret, &d->superblock, &d->left);
+    if (rv == 0 && has_index && d->superblock->epoch != 0 && d->superblock->epoch < o->epoch) {
+        log_warn("arena %s: other disks were used without it; what it holds is validated before it is used",
+                 o->path);
+        has_index = false;
+        rv = unlinkat(d->folder.fd, "index", 0) < 0 && errno != ENOENT ? -errno : 0;
+    }
     if (rv == 0 && !has_index) /* said before a new one is made: a kill must not make it forgotten */
         rv = superblock_forget_index(d->superblock);
     if (rv < 0)
@@ -126,6 +133,10 @@ static int arena_start(struct disk *d, struct buf *error)
 /* Without an index the opening failed, and all is as it was found. */
 void disk_close(struct disk *d)
 {
+    if (d->is_let_go && disk_waited_ms(d, (int64_t)clock_monotonic_ms()) >= HANG_MS) {
+        log_error("arena %s: its disk still hangs; it is left as it is", d->options.path);
+        return; /* whose threads use it */
+    }
     if (d->arena)
         arena_stop(d->arena);
     if (d->keeper)
@@ -164,17 +175,47 @@ int disk_open(const struct disk_options *options, struct buf *error, struct disk
     return 0;
 }
 
-bool disk_read_secret(const char *path, uint8_t ret_secret[HASH_SECRET_SIZE])
+bool disk_peek(const char *path, struct disk_peek *ret_peek)
 {
     const char *reason;
     struct folder f = {.fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
     struct superblock *sb = f.fd >= 0 ? superblock_read(&f, &reason) : NULL;
-    if (sb)
-        memcpy(ret_secret, sb->hash_secret, HASH_SECRET_SIZE);
+    if (sb) {
+        memcpy(ret_peek->hash_secret, sb->hash_secret, HASH_SECRET_SIZE);
+        ret_peek->epoch = sb->epoch;
+    }
     if (f.fd >= 0)
         close(f.fd);
     free(sb);
     return sb != NULL;
+}
+
+void disk_set_epoch(struct disk *d, uint64_t epoch)
+{
+    d->superblock->epoch = epoch;
+}
+
+uint64_t disk_errors(struct disk *d)
+{
+    struct evacuator_stats evacuated;
+    struct prefetch_stats prefetch = {.errors = 0};
+    evacuator_stats(d->evacuator, &evacuated);
+    if (d->prefetch)
+        prefetch_stats(d->prefetch, &prefetch);
+    return counter_read(&d->io_errors) + arena_io_errors(d->arena) + evacuated.io_errors + prefetch.errors;
+}
+
+int64_t disk_waited_ms(const struct disk *d, int64_t now_ms)
+{
+    int64_t arena_ms = arena_waited_ms(d->arena, now_ms), keeper_ms = keeper_waited_ms(d->keeper, now_ms);
+    return arena_ms > keeper_ms ? arena_ms : keeper_ms;
+}
+
+void disk_let_go(struct disk *d)
+{
+    d->is_let_go = true;
+    keeper_let_go(d->keeper);
+    arena_let_go(d->arena);
 }
 
 struct store_key disk_key(const struct disk *d, const struct store_key *key)
@@ -206,7 +247,7 @@ bool disk_read_hit(struct disk *d, const struct store_key *key, const struct ind
         return true;
     }
     if (found == RECORD_DAMAGED) {
-        counter_add_shared(&d->io_errors, 1);
+        counter_add_shared(&d->damaged_objects, 1);
         index_remove(d->index, key->hash, &hit->place);
     }
     region_unref(hit->region);
@@ -328,38 +369,49 @@ bool disk_admits(struct disk *d, const struct store_asked *asked, uint16_t site_
     return false;
 }
 
-void disk_add_stats(struct disk *d, struct store_stats *stats)
+/* What is there now. */
+static void add_state(struct disk *d, const struct arena_stats *arena, struct store_stats *stats)
+{
+    stats->budget_bytes += arena->budget_bytes;
+    stats->regions += arena->regions_live;
+    stats->regions_spare += arena->regions_spare;
+    stats->regions_held += arena->regions_held;
+    stats->regions_pending += arena->regions_pending;
+    stats->objects += arena->objects;
+    stats->index_capacity += index_capacity(d->index);
+}
+
+void disk_add_stats(struct disk *d, bool is_used, struct store_stats *stats)
 {
     struct arena_stats arena;
     struct evacuator_stats evacuated;
+    struct keeper_stats keeper;
     arena_stats(d->arena, &arena);
     evacuator_stats(d->evacuator, &evacuated);
-    stats->budget_bytes += arena.budget_bytes;
+    keeper_stats(d->keeper, &keeper);
+    if (is_used)
+        add_state(d, &arena, stats);
     stats->region_bytes = d->options.region_bytes;
-    stats->regions += arena.regions_live;
-    stats->regions_held += arena.regions_held;
-    stats->regions_pending += arena.regions_pending;
     stats->reclaimed_regions += arena.reclaimed;
+    stats->hurried_regions += arena.hurried;
     stats->written_bytes += counter_read(&d->written_bytes);
     stats->wasted_bytes += counter_read(&d->wasted_bytes) + arena.tail_bytes;
-    stats->objects += arena.objects;
-    stats->regions_spare += arena.regions_spare;
-    stats->hurried_regions += arena.hurried;
     stats->kept_bytes += evacuated.kept_bytes;
     stats->dropped_bytes += evacuated.dropped_bytes;
-    stats->damaged_objects += evacuated.damaged;
-    stats->io_errors += evacuated.io_errors + evacuated.damaged;
     stats->refused_objects += counter_read(&d->refused_objects);
     stats->refused_bytes += counter_read(&d->refused_bytes);
-    stats->io_errors += counter_read(&d->io_errors) + arena.io_errors;
     if (d->prefetch) {
         struct prefetch_stats prefetch;
         prefetch_stats(d->prefetch, &prefetch);
         stats->cold_reads += prefetch.jobs;
         stats->cold_read_bytes += prefetch.bytes;
         stats->cold_reads_waiting += prefetch.waiting;
-        stats->io_errors += prefetch.errors;
     }
-    stats->index_capacity += index_capacity(d->index);
     stats->index_displaced += index_displaced(d->index);
+    stats->syncs += keeper.syncs;
+    stats->verified_objects += keeper.verified;
+    stats->restored_objects += keeper.restored;
+    uint64_t damaged = counter_read(&d->damaged_objects) + evacuated.damaged;
+    stats->damaged_objects += damaged + keeper.damaged;
+    stats->io_errors += disk_errors(d) + damaged;
 }

@@ -21,6 +21,7 @@ struct disk_options {
     uint64_t object_bytes_avg;
     uint32_t sync_interval_ms;
     const uint8_t *hash_secret; /* of the keys that are looked up; a new arena keeps it */
+    uint64_t epoch;             /* of the disks it is used with: see superblock.h */
     enum store_eviction eviction;
     uint32_t site_count;
     const struct store_share *shares; /* of all disks together; for disk_open only */
@@ -44,7 +45,9 @@ struct disk {
     struct evacuator *evacuator;
     struct prefetch *prefetch; /* NULL: nothing has to be waited for */
 
-    counter_t written_bytes, wasted_bytes, io_errors; /* any thread adds */
+    bool is_let_go; /* written by the thread that also closes it, or before that one runs */
+
+    counter_t written_bytes, wasted_bytes, io_errors, damaged_objects; /* any thread adds */
     counter_t refused_objects, refused_bytes;
 };
 
@@ -52,8 +55,22 @@ struct disk {
 int disk_open(const struct disk_options *options, struct buf *error, struct disk **ret_disk);
 void disk_close(struct disk *d);
 
-/* The secret of the arena in this folder, without opening it; false when there is none. */
-bool disk_read_secret(const char *path, uint8_t ret_secret[HASH_SECRET_SIZE]);
+/* What the superblock in this folder says, without opening the arena; false when there is none. */
+struct disk_peek {
+    uint8_t hash_secret[HASH_SECRET_SIZE];
+    uint64_t epoch;
+};
+bool disk_peek(const char *path, struct disk_peek *ret_peek);
+
+/* Kept with the arena, on the disk with the next sync. */
+void disk_set_epoch(struct disk *d, uint64_t epoch);
+
+/* Failures of the disk since it was opened, and for how long it has made a thread wait. */
+uint64_t disk_errors(struct disk *d);
+int64_t disk_waited_ms(const struct disk *d, int64_t now_ms);
+
+/* It is not used any more: its threads end when they can. Nobody waits. To be closed all the same. */
+void disk_let_go(struct disk *d);
 
 /* As those of store.h, on this disk alone, by the key as disk_key says it. */
 bool disk_sync(struct disk *d);
@@ -79,7 +96,7 @@ bool disk_has(const struct disk *d, const struct store_object *o);
 /* The key as this disk keeps it: its hash under the disk's own secret. */
 struct store_key disk_key(const struct disk *d, const struct store_key *key);
 
-/* Adds to the sums. */
-void disk_add_stats(struct disk *d, struct store_stats *stats);
+/* Adds to the sums; of a disk that is not used any more only what was counted since the start. */
+void disk_add_stats(struct disk *d, bool is_used, struct store_stats *stats);
 
 #endif

@@ -15,10 +15,12 @@
 #include "store/prefetch.h"
 #include "store/record.h"
 #include "store/superblock.h"
+#include "store/watch.h"
 
 struct keeper {
     struct keeper_options options; /* fixed */
     pthread_t thread;
+    struct watch watch;
 
     pthread_mutex_t mutex;
     /* guarded by mutex */
@@ -57,8 +59,11 @@ static bool sync_all(struct keeper *k)
     arena_lose_bad(k->options.arena);
     look_after_index(k);
     arena_sync_data(k->options.arena);
+    watch_begin(&k->watch);
     bool is_index_synced = index_sync(k->options.index);
+    watch_begin(&k->watch);
     arena_sync_marks(k->options.arena);
+    watch_end(&k->watch);
     arena_stats(k->options.arena, &after);
     counter_add(&k->syncs, 1);
     return is_index_synced && before.io_errors == after.io_errors;
@@ -145,7 +150,10 @@ static bool recover_step(struct keeper *k)
     bool is_usable;
     if (!arena_pending_next(k->options.arena, &p))
         return false;
-    if (!walk(k, &p, &is_usable)) {
+    watch_begin(&k->watch);
+    bool is_walked = walk(k, &p, &is_usable);
+    watch_end(&k->watch);
+    if (!is_walked) {
         region_unref(p.region); /* stays hidden; `recovery` stays set */
         return false;
     }
@@ -246,6 +254,7 @@ static void *keeper_thread(void *argument)
             pthread_cond_timedwait(&k->wake, &k->mutex, &due);
         }
     }
+    pthread_cond_broadcast(&k->done); /* let go, it is waited for in vain */
     pthread_mutex_unlock(&k->mutex);
     return NULL;
 }
@@ -292,12 +301,23 @@ int keeper_start(const struct keeper_options *options, struct keeper **ret_keepe
     return rv;
 }
 
-void keeper_stop(struct keeper *k)
+void keeper_let_go(struct keeper *k)
 {
     pthread_mutex_lock(&k->mutex);
     atomic_store(&k->is_stopping, true);
     pthread_cond_signal(&k->wake);
+    pthread_cond_broadcast(&k->done);
     pthread_mutex_unlock(&k->mutex);
+}
+
+int64_t keeper_waited_ms(const struct keeper *k, int64_t now_ms)
+{
+    return watch_waited_ms(&k->watch, now_ms);
+}
+
+void keeper_stop(struct keeper *k)
+{
+    keeper_let_go(k);
     pthread_join(k->thread, NULL);
     keeper_free(k);
 }
@@ -307,9 +327,9 @@ bool keeper_sync(struct keeper *k)
     pthread_mutex_lock(&k->mutex);
     uint64_t wanted = ++k->syncs_wanted;
     pthread_cond_signal(&k->wake);
-    while (k->syncs_done < wanted)
+    while (k->syncs_done < wanted && !atomic_load(&k->is_stopping))
         pthread_cond_wait(&k->done, &k->mutex);
-    bool is_synced = !k->has_failed;
+    bool is_synced = k->syncs_done >= wanted && !k->has_failed;
     pthread_mutex_unlock(&k->mutex);
     return is_synced;
 }
@@ -317,7 +337,7 @@ bool keeper_sync(struct keeper *k)
 void keeper_recover(struct keeper *k)
 {
     pthread_mutex_lock(&k->mutex);
-    while (!k->is_recovered)
+    while (!k->is_recovered && !atomic_load(&k->is_stopping))
         pthread_cond_wait(&k->done, &k->mutex);
     pthread_mutex_unlock(&k->mutex);
 }

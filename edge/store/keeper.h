@@ -21,6 +21,8 @@ struct keeper_options {
 
 /* All in `options` must outlive the keeper. 0 or a negative errno. */
 int keeper_start(const struct keeper_options *options, struct keeper **ret_keeper);
+void keeper_let_go(struct keeper *k); /* it ends when it can: the disk has failed. Nobody waits */
+int64_t keeper_waited_ms(const struct keeper *k, int64_t now_ms); /* for how long the disk has made it wait */
 void keeper_stop(struct keeper *k); /* ends between two records; what is left is done after the next open */
 
 /* Both wait, off the loops. keeper_sync: all that was sealed, refreshed and removed before is on the disk

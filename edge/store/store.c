@@ -13,40 +13,14 @@
 #include <stdlib.h>
 
 #include "base/check.h"
-#include "store/rendezvous.h"
 #include "store/store_private.h"
 
 /* ---- opening and closing ---- */
 
-/* The secret of an arena that is there, so that new ones get the same; else a new one. */
-static void choose_secret(struct store *s, const struct store_options *o)
-{
-    for (size_t i = 0; i < o->disk_count; i++)
-        if (disk_read_secret(o->disks[i].path, s->hash_secret))
-            return;
-    hash_secret_new(s->hash_secret);
-}
-
-static int open_disk(struct store *s, const struct store_options *o, size_t number, struct buf *error)
-{
-    struct disk_options options = {.path = o->disks[number].path,
-                                   .size_bytes = o->disks[number].size_bytes,
-                                   .region_bytes = o->region_bytes,
-                                   .object_bytes_avg = o->object_bytes_avg,
-                                   .sync_interval_ms = o->sync_interval_ms,
-                                   .hash_secret = s->hash_secret,
-                                   .eviction = o->eviction,
-                                   .site_count = o->site_count,
-                                   .shares = o->shares};
-    for (size_t i = 0; i < o->disk_count; i++)
-        options.total_bytes += o->disks[i].size_bytes;
-    return disk_open(&options, error, &s->disks[number]);
-}
-
 static void store_free(struct store *s)
 {
-    for (size_t i = 0; i < s->disk_count; i++)
-        disk_close(s->disks[i]);
+    store_close_disks(s);
+    pthread_mutex_destroy(&s->warden_mutex);
     free(s);
 }
 
@@ -57,18 +31,14 @@ int store_open(const struct store_options *options, struct buf *error, struct st
     struct store *s = calloc(1, sizeof(*s));
     if (!s)
         return -ENOMEM;
+    pthread_mutex_init(&s->warden_mutex, NULL);
     s->transient.max_bytes = options->transient_bytes;
-    choose_secret(s, options);
-    for (size_t i = 0; i < options->disk_count; i++) {
-        int rv = open_disk(s, options, i, error);
-        if (rv < 0) {
-            store_free(s);
-            return rv;
-        }
-        s->disk_count++;
-    }
-    *ret_store = s;
-    return 0;
+    int rv = store_open_disks(s, options, error);
+    if (rv < 0)
+        store_free(s);
+    else
+        *ret_store = s;
+    return rv;
 }
 
 void store_close(struct store *s)
@@ -80,8 +50,10 @@ void store_close(struct store *s)
 bool store_sync(struct store *s)
 {
     bool is_synced = true;
-    for (size_t i = 0; i < s->disk_count; i++)
-        is_synced = disk_sync(s->disks[i]) && is_synced;
+    for (size_t i = 0; i < s->disk_count; i++) {
+        struct disk *d = store_disk_at(s, i);
+        is_synced = d && disk_sync(d) && is_synced;
+    }
     return is_synced;
 }
 
@@ -92,38 +64,36 @@ const uint8_t *store_hash_secret(const struct store *s)
 
 /* ---- which disk ---- */
 
-static size_t owner(const struct store *s, struct hash128 hash)
+/* Where an object under this hash is put, or NULL: nowhere. */
+static struct disk *disk_for(const struct store *s, struct hash128 hash)
 {
-    struct rendezvous_seat seats[STORE_DISKS_MAX];
-    if (s->disk_count <= 1)
-        return 0;
-    for (size_t i = 0; i < s->disk_count; i++)
-        seats[i] =
-            (struct rendezvous_seat){s->disks[i]->superblock->arena_id, s->disks[i]->options.size_bytes};
-    return rendezvous_choose(hash, seats, s->disk_count);
+    size_t i = store_owner(s, hash);
+    return i < s->disk_count ? store_disk_at(s, i) : NULL;
 }
 
-struct disk *store_disk_for(const struct store *s, struct hash128 hash)
+static bool remove_from(struct disk *d, const struct store_key *key)
 {
-    size_t i = owner(s, hash);
-    return i < s->disk_count ? s->disks[i] : NULL;
+    struct store_key own = disk_key(d, key);
+    return disk_remove(d, &own);
 }
 
 void store_forget_elsewhere(struct store *s, const struct disk *d, const struct store_key *key)
 {
-    for (size_t i = 0; i < s->disk_count; i++)
-        if (s->disks[i] != d) {
-            struct store_key own = disk_key(s->disks[i], key);
-            disk_remove(s->disks[i], &own);
-        }
+    for (size_t i = 0; i < s->disk_count; i++) {
+        struct disk *other = store_disk_at(s, i);
+        if (other && other != d)
+            remove_from(other, key);
+    }
 }
 
 /* The disk on which it was found, or NULL. */
 static struct disk *disk_of(const struct store *s, const struct store_object *o)
 {
-    for (size_t i = 0; i < s->disk_count; i++)
-        if (disk_has(s->disks[i], o))
-            return s->disks[i];
+    for (size_t i = 0; i < s->disk_count; i++) {
+        struct disk *d = store_disk_at(s, i);
+        if (d && disk_has(d, o))
+            return d;
+    }
     return NULL;
 }
 
@@ -137,10 +107,12 @@ static bool look_on(struct disk *d, const struct store_key *key, struct store_ob
 
 bool store_lookup(struct store *s, const struct store_key *key, struct store_object *ret_object)
 {
-    size_t first = owner(s, key->hash);
-    for (size_t i = 0; i < s->disk_count; i++)
-        if (look_on(s->disks[(first + i) % s->disk_count], key, ret_object))
+    size_t first = store_owner(s, key->hash);
+    for (size_t i = 0; i < s->disk_count; i++) {
+        struct disk *d = store_disk_at(s, (first + i) % s->disk_count);
+        if (d && look_on(d, key, ret_object))
             return true;
+    }
     return false;
 }
 
@@ -148,8 +120,9 @@ bool store_has(struct store *s, const struct store_key *key)
 {
     bool has = false;
     for (size_t i = 0; i < s->disk_count && !has; i++) {
-        struct store_key own = disk_key(s->disks[i], key);
-        has = disk_has_key(s->disks[i], &own);
+        struct disk *d = store_disk_at(s, i);
+        struct store_key own = d ? disk_key(d, key) : *key;
+        has = d && disk_has_key(d, &own);
     }
     return has;
 }
@@ -197,8 +170,8 @@ bool store_remove(struct store *s, const struct store_key *key)
 {
     bool is_removed = false;
     for (size_t i = 0; i < s->disk_count; i++) {
-        struct store_key own = disk_key(s->disks[i], key);
-        is_removed = disk_remove(s->disks[i], &own) || is_removed;
+        struct disk *d = store_disk_at(s, i);
+        is_removed = (d && remove_from(d, key)) || is_removed;
     }
     return is_removed;
 }
@@ -208,7 +181,8 @@ bool store_purge_generations(struct store *s, uint32_t *ret_least, uint32_t *ret
     uint32_t least = UINT32_MAX, greatest = 0;
     for (size_t i = 0; i < s->disk_count; i++) {
         uint32_t one_least, one_greatest;
-        if (!disk_purge_generations(s->disks[i], &one_least, &one_greatest))
+        struct disk *d = store_disk_at(s, i); /* what is on one that failed may come back */
+        if (!d || !disk_purge_generations(d, &one_least, &one_greatest))
             return false;
         least = one_least < least ? one_least : least;
         greatest = one_greatest > greatest ? one_greatest : greatest;
@@ -220,23 +194,33 @@ bool store_purge_generations(struct store *s, uint32_t *ret_least, uint32_t *ret
 
 void store_ask(struct store *s, const struct store_asked *asked, bool is_found)
 {
-    struct disk *d = store_disk_for(s, asked->key->hash);
+    struct disk *d = disk_for(s, asked->key->hash);
     if (d)
         disk_ask(d, asked, is_found);
 }
 
 bool store_admits(struct store *s, const struct store_asked *asked, uint16_t site_id)
 {
-    struct disk *d = store_disk_for(s, asked->key->hash);
+    struct disk *d = disk_for(s, asked->key->hash);
     return !d || disk_admits(d, asked, site_id);
 }
 
 uint64_t store_site_bytes(struct store *s, unsigned site_id)
 {
     uint64_t bytes = 0;
-    for (size_t i = 0; i < s->disk_count; i++)
-        bytes += arena_site_bytes(s->disks[i]->arena, site_id);
+    for (size_t i = 0; i < s->disk_count; i++) {
+        struct disk *d = store_disk_at(s, i);
+        bytes += d ? arena_site_bytes(d->arena, site_id) : 0;
+    }
     return bytes;
+}
+
+static void add_stats(const struct store *s, size_t i, struct store_stats *stats)
+{
+    if (s->disks[i])
+        disk_add_stats(s->disks[i], store_disk_at(s, i) != NULL, stats);
+    stats->disks++;
+    stats->disks_failed += store_disk_at(s, i) == NULL;
 }
 
 void store_stats(struct store *s, struct store_stats *ret_stats)
@@ -244,6 +228,16 @@ void store_stats(struct store *s, struct store_stats *ret_stats)
     struct store_stats stats = {.transient_bytes = atomic_load(&s->transient.used_bytes),
                                 .transient_budget_bytes = s->transient.max_bytes};
     for (size_t i = 0; i < s->disk_count; i++)
-        disk_add_stats(s->disks[i], &stats);
+        add_stats(s, i, &stats);
     *ret_stats = stats;
+}
+
+bool store_disk_stats(struct store *s, size_t number, struct store_disk_stats *ret_stats)
+{
+    if (number >= s->disk_count)
+        return false;
+    *ret_stats = (struct store_disk_stats){.path = s->seats[number].path,
+                                           .state = atomic_load(&s->seats[number].state)};
+    add_stats(s, number, &ret_stats->stats);
+    return true;
 }

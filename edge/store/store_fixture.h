@@ -193,7 +193,7 @@ static inline struct store_stats fixture_stats(struct fixture *f)
 }
 
 /* Until the arena's thread has made room ahead of need: a fill that finds none takes a region as it is,
- * whatever is guaranteed. */
+ * whatever is guaranteed. It then reclaims no more by itself. */
 static inline void fixture_wait_for_room(struct fixture *f)
 {
     struct timespec moment = {.tv_nsec = 200000};

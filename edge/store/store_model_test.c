@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Random operations against a plain table of what must be there. An object may be missed once enough has been
- * written since to reclaim its region, never before; one that is guaranteed to be kept, only after a region
- * went in a hurry. What is found is always the last that was stored, and never what was removed. References
- * taken along the way are checked to the byte when they are given back, whatever happened since.
+ * Random operations against a plain table of what must be there. An object may be missed once its region has
+ * been reclaimed, never before; one that is guaranteed to be kept, only after a region went in a hurry. What
+ * is found is always the last that was stored, and never what was removed. References taken along the way are
+ * checked to the byte when they are given back, whatever happened since.
  *
  * Prints its seed; SHOREBREAK_SEED runs one again, SHOREBREAK_ROUNDS makes it longer.
  */
@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "store/store_private.h"
 
 #define REGIONS        13u
 #define KEYS           300u
@@ -28,8 +29,8 @@ struct entry {
     unsigned seed;
     size_t size;
     struct store_meta meta;
-    uint64_t reclaimed_before; /* model_reclaimed when its room was taken */
-    uint64_t hurried_before;   /* the same, of regions that went without a look at what is in them */
+    struct arena_place place; /* where it was found last; sequence 0: it may be gone already */
+    uint64_t hurried_before;  /* model_hurried when its room was taken */
 };
 
 struct held {
@@ -42,7 +43,7 @@ struct writing {
     struct store_writer *writer;
     unsigned seed;
     size_t size;
-    uint64_t reclaimed_before, hurried_before;
+    uint64_t hurried_before;
 };
 
 struct model {
@@ -52,18 +53,12 @@ struct model {
     struct writing writings[WRITERS];
     uint64_t random;
     uint64_t found, lost;
-    uint64_t reclaimed_earlier; /* before the store was opened last */
-    uint64_t hurried_earlier, kept_earlier;
-    bool has_guarantees; /* one object in four is written again when its region goes */
+    uint64_t hurried_earlier, kept_earlier; /* before the store was opened last */
+    bool has_guarantees;                    /* one object in four is written again when its region goes */
     unsigned next_seed;
 };
 
-/* Regions reclaimed since the beginning. */
-static uint64_t model_reclaimed(struct model *m)
-{
-    return m->reclaimed_earlier + fixture_stats(m->f).reclaimed_regions;
-}
-
+/* Regions that went without a look at what is in them, since the beginning. */
 static uint64_t model_hurried(struct model *m)
 {
     return m->hurried_earlier + fixture_stats(m->f).hurried_regions;
@@ -80,15 +75,21 @@ static size_t random_size(struct model *m)
     return model_random(m, 2) ? model_random(m, 3000) : model_random(m, BODY_MAX);
 }
 
-/* So few regions were reclaimed since its room was taken, in the newest of them, that its own cannot be among
- * them: of all files two are spares, HELD are held, and one more by the keeper while it syncs it, one is its
- * own, and those that other writers keep are passed over. */
+/* Asked after a miss. Where its region is still there now, it was then. */
 static bool must_be_there(struct model *m, const struct entry *e)
 {
     unsigned site = e->meta.site_id;
-    if (m->has_guarantees)
-        return site > 0 && site % 4 == 0 && model_hurried(m) == e->hurried_before;
-    return model_reclaimed(m) - e->reclaimed_before < REGIONS - 2 - HELD - 1 - 1 - (WRITERS - 1);
+    if (!e->is_there)
+        return false;
+    if (m->has_guarantees && site > 0 && site % 4 == 0 && model_hurried(m) == e->hurried_before)
+        return true;
+    return e->place.sequence != 0 && arena_has(m->f->store->disks[0]->arena, &e->place);
+}
+
+static void note_place(struct model *m, struct entry *e, const struct store_object *o)
+{
+    uint64_t offset_bytes = (uint64_t)(o->key_text.data - o->region->map);
+    e->place = arena_place_of(m->f->store->disks[0]->arena, o->region, offset_bytes);
 }
 
 static void check(struct model *m, unsigned number)
@@ -96,7 +97,7 @@ static void check(struct model *m, unsigned number)
     struct entry *e = &m->entries[number];
     struct store_object o;
     if (!fixture_get(m->f, number, &o)) {
-        assert_false(e->is_there && must_be_there(m, e));
+        assert_false(must_be_there(m, e));
         m->lost += e->is_there;
         e->is_there = false;
         return;
@@ -104,6 +105,7 @@ static void check(struct model *m, unsigned number)
     assert_true(e->is_there);
     assert_true(fixture_is(&o, e->seed, e->size));
     assert_true(fixture_meta_equal(&o.meta, &e->meta));
+    note_place(m, e, &o);
     store_release(&o);
     m->found++;
 }
@@ -115,10 +117,7 @@ static void model_begin(struct model *m)
         return;
     if (m->has_guarantees)
         fixture_wait_for_room(m->f);
-    *w = (struct writing){.seed = m->next_seed++,
-                          .size = random_size(m),
-                          .reclaimed_before = model_reclaimed(m),
-                          .hurried_before = model_hurried(m)};
+    *w = (struct writing){.seed = m->next_seed++, .size = random_size(m), .hurried_before = model_hurried(m)};
     size_t slack = model_random(m, 2) ? model_random(m, 5000) : 0;
     struct store_reservation want = {.head_size_max = 200, .body_size_bytes = w->size + slack};
     assert_int_equal(store_reserve(m->f->store, &want, &w->writer), 0);
@@ -134,8 +133,13 @@ static void model_seal(struct model *m)
     unsigned number = model_random(m, KEYS);
     char text[32];
     struct store_key key = fixture_key(m->f, number);
-    struct entry e = {true, w->seed, w->size, fixture_meta(w->seed), w->reclaimed_before, w->hurried_before};
+    struct entry e = {true, w->seed, w->size, fixture_meta(w->seed), {.sequence = 0}, w->hurried_before};
+    struct store_object o;
     assert_int_equal(store_seal(w->writer, &key, fixture_head(w->seed, text), &e.meta), 0);
+    if (fixture_get(m->f, number, &o)) { /* mostly: its region may have been waiting for this writer to go */
+        note_place(m, &e, &o);
+        store_release(&o);
+    }
     m->entries[number] = e;
     w->writer = NULL;
 }
@@ -153,7 +157,7 @@ static void model_remove(struct model *m)
     struct entry *e = &m->entries[number];
     struct store_key key = fixture_key(m->f, number);
     bool removed = store_remove(m->f->store, &key);
-    assert_true(removed ? e->is_there : !e->is_there || !must_be_there(m, e));
+    assert_true(removed ? e->is_there : !must_be_there(m, e));
     e->is_there = false;
 }
 
@@ -211,7 +215,6 @@ static void model_reopen(struct model *m)
 {
     check_all(m);
     model_let_go(m);
-    m->reclaimed_earlier = model_reclaimed(m) + 1; /* the arena's thread may be at one more */
     m->hurried_earlier = model_hurried(m);
     m->kept_earlier += fixture_stats(m->f).kept_bytes;
     fixture_reopen(m->f);

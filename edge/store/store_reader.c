@@ -164,11 +164,13 @@ static enum store_found look_on(struct disk *d, const struct store_key *key, uin
 static enum store_found look_up(struct store *s, const struct store_key *key, uint64_t now,
                                 struct store_object *ret_object, struct cold *ret_cold)
 {
-    struct disk *first = store_disk_for(s, key->hash);
-    enum store_found found = first ? look_on(first, key, now, ret_object, ret_cold) : STORE_MISSED;
-    for (size_t i = 0; i < s->disk_count && found == STORE_MISSED; i++)
-        if (s->disks[i] != first)
-            found = look_on(s->disks[i], key, now, ret_object, ret_cold);
+    size_t first = store_owner(s, key->hash);
+    enum store_found found = STORE_MISSED;
+    for (size_t i = 0; i < s->disk_count && found == STORE_MISSED; i++) {
+        struct disk *d = store_disk_at(s, (first + i) % s->disk_count);
+        if (d)
+            found = look_on(d, key, now, ret_object, ret_cold);
+    }
     return found;
 }
 

@@ -734,6 +734,7 @@ static void test_size_can_be_changed(void **state)
     struct fixture *f = *state;
     for (unsigned i = 0; i < 14; i++)
         assert_int_equal(fixture_put(f, i, i, 100000), 0);
+    fixture_wait_for_room(f);
     uint64_t capacity = fixture_stats(f).index_capacity, objects = fixture_stats(f).objects;
     store_close(f->store);
     f->disk.size_bytes *= 8;

@@ -67,7 +67,8 @@ static int reserve_transient(struct store *s, const struct store_reservation *wa
  * without. */
 static int reserve_room(struct store *s, const struct store_reservation *want, struct store_writer *w)
 {
-    struct disk *d = want->transient ? NULL : store_disk_for(s, want->hash);
+    size_t owner = want->transient ? s->disk_count : store_owner(s, want->hash);
+    struct disk *d = owner < s->disk_count ? store_disk_at(s, owner) : NULL;
     int rv = d ? reserve_kept(d, want, w) : -ENOBUFS;
     if (d && (rv == 0 || rv == -EFBIG))
         return rv;

@@ -50,7 +50,8 @@ struct superblock {
     uint32_t clean;         /* it was closed, and all of it synced */
     uint32_t next_sequence; /* of the next region; grows with each, never comes again */
     uint32_t recovery;      /* enum superblock_recovery, or-ed */
-    char unused[3988];
+    uint64_t epoch;         /* of the disks that are used together; less than theirs: it was away meanwhile */
+    char unused[3976];
     struct superblock_region regions[SUPERBLOCK_REGIONS_MAX];
 };
 

@@ -17,6 +17,7 @@ void fault_disarm_all(void);
  */
 void fault_arm_from_text(const char *text);
 bool fault_fires(const char *name);
+void fault_hang(const char *name); /* when it fires: until fault_disarm_all */
 
 /* Whether what passes here must wait: while a file of this name stands in the folder that the environment
  * variable SHOREBREAK_FAULT_GATES names. So a test makes a disk that answers when it is told to. */
@@ -25,9 +26,11 @@ bool fault_gate_is_shut(const char *name);
 #ifdef NDEBUG
 #define FAULT(name)      false
 #define FAULT_GATE(name) false
+#define FAULT_HANG(name) ((void)0)
 #else
 #define FAULT(name)      fault_fires(name)
 #define FAULT_GATE(name) fault_gate_is_shut(name)
+#define FAULT_HANG(name) fault_hang(name)
 #endif
 
 #endif
