@@ -16,6 +16,7 @@
 struct config_listener {
     struct addr address; /* port 0: the system chooses one, and the ready line says which */
     bool tls;
+    bool proxy_protocol; /* a trusted proxy says first whose connection it is */
 };
 
 struct config_arena {

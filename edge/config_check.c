@@ -377,6 +377,9 @@ static void check_listeners(struct config_reader *r, const struct config *c)
         if (c->listeners[i].tls && certificates == 0)
             config_table_error(r, path,
                                "has no certificate to show, expected tls in at least one of the sites");
+        snprintf(path, sizeof(path), "listen[%zu].proxy_protocol", i);
+        if (c->listeners[i].proxy_protocol && c->trusted_proxy_count == 0)
+            config_table_error(r, path, "believes nobody, expected trusted_proxies");
         snprintf(path, sizeof(path), "listen[%zu].address", i);
         for (size_t k = 0; k < i; k++)
             if (is_same_address(&c->listeners[k].address, &c->listeners[i].address)) {

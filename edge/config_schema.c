@@ -27,6 +27,7 @@
 static const struct config_field listener_fields[] = {
     {"address", .type = &config_type_socket_address, .required = true, AT(address)},
     {"tls", .type = &config_type_bool, AT(tls), .preset = "false"},
+    {"proxy_protocol", .type = &config_type_bool, AT(proxy_protocol), .preset = "false"},
 };
 TABLE(listener, NULL);
 #undef ITEM

@@ -312,7 +312,7 @@ static int open_listeners(struct edge *e, struct buf *error)
         const struct config_listener *l = &e->config->listeners[i];
         e->bound[i] = l->address;
         for (size_t w = 0; w < e->worker_count; w++) {
-            int r = worker_listen(e->workers[w], &e->bound[i], l->tls, &e->bound[i]);
+            int r = worker_listen(e->workers[w], &e->bound[i], l, &e->bound[i]);
             if (r < 0)
                 return cannot_listen(&l->address, r, error);
         }

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "machine.h"
+#include "proxied.h"
 
 #define LOOK_MS       100
 #define LISTENERS_MAX 64
@@ -25,7 +26,7 @@ static void on_look(struct timer *t);
 struct worker_listener {
     struct worker *worker;
     struct listener *listener;
-    bool is_tls;
+    bool is_tls, is_proxied;
 };
 
 struct worker {
@@ -37,6 +38,7 @@ struct worker {
     struct ledger *ledger;
     struct worker_shared shared;
     struct http_server *server;
+    struct proxied *proxied;
     struct request_env env;
     bool has_env;
     struct worker_listener listeners[LISTENERS_MAX];
@@ -177,7 +179,12 @@ int worker_prepare(struct worker *w, const struct worker_shared *shared)
     if (r < 0)
         return r;
     struct http_server_options options = server_options(w);
-    return http_server_new(w->loop, &options, &w->server);
+    r = http_server_new(w->loop, &options, &w->server);
+    if (r == 0) {
+        w->proxied = proxied_new(w->loop, w->server, shared->config, options.header_timeout_ms);
+        r = w->proxied ? 0 : -ENOMEM;
+    }
+    return r;
 }
 
 struct mailbox *worker_mailbox(const struct worker *w)
@@ -243,15 +250,21 @@ static void on_accept(void *user, int fd, const struct addr *peer)
         http_server_turn_away(l->worker->server, fd, peer, l->is_tls, HTTP_REFUSAL_OVERLOADED_CONNECTION);
         return;
     }
-    http_server_accept(l->worker->server, fd, peer, l->is_tls ? l->worker->shared.tls_server : NULL);
+    struct tls_server *tls = l->is_tls ? l->worker->shared.tls_server : NULL;
+    if (l->is_proxied)
+        proxied_accept(l->worker->proxied, fd, peer, tls);
+    else
+        http_server_accept(l->worker->server, fd, peer, tls);
 }
 
-int worker_listen(struct worker *w, const struct addr *address, bool is_tls, struct addr *ret_bound)
+int worker_listen(struct worker *w, const struct addr *address, const struct config_listener *listener,
+                  struct addr *ret_bound)
 {
     if (w->listener_count == LISTENERS_MAX)
         return -ENOSPC;
     struct worker_listener *l = &w->listeners[w->listener_count];
-    *l = (struct worker_listener){.worker = w, .is_tls = is_tls};
+    *l = (struct worker_listener){
+        .worker = w, .is_tls = listener->tls, .is_proxied = listener->proxy_protocol};
     int r = listener_open(w->loop, address, on_accept, l, &l->listener);
     if (r < 0)
         return r;
@@ -333,6 +346,8 @@ void worker_end(struct worker *w)
 {
     REQUIRE(!w->is_started);
     close_listeners(w);
+    proxied_free(w->proxied);
+    w->proxied = NULL;
     if (w->server)
         http_server_free(w->server); /* what still runs is aborted and leaves its flights */
     w->server = NULL;

@@ -43,7 +43,8 @@ const struct fetch_stats *worker_fetch_stats(const struct worker *w);
 const struct origin_stats *worker_origin_stats(const struct worker *w);
 
 /* Opens a listener at `address` (port 0: the system chooses, *ret_bound says what). Before worker_start. */
-int worker_listen(struct worker *w, const struct addr *address, bool is_tls, struct addr *ret_bound);
+int worker_listen(struct worker *w, const struct addr *address, const struct config_listener *listener,
+                  struct addr *ret_bound);
 int worker_start(struct worker *w);
 bool worker_is_started(const struct worker *w); /* and not joined */
 

@@ -31,6 +31,9 @@
     R(TOO_MANY_CONNECTIONS, "too_many_connections", 0)                     \
     R(TOO_MANY_CONNECTIONS_OF_CLIENT, "too_many_connections_of_client", 0) \
     R(TOO_MANY_CONNECTIONS_OF_PREFIX, "too_many_connections_of_prefix", 0) \
+    R(PROXY_MALFORMED, "proxy_protocol_malformed", 0)                      \
+    R(PROXY_TIMEOUT, "proxy_protocol_timeout", 0)                          \
+    R(PROXY_UNTRUSTED, "proxy_protocol_untrusted_peer", 0)                 \
     R(OVERLOADED_CONNECTION, "overloaded_new_connection", 503)             \
     R(H2_PROTOCOL_ERROR, "h2_protocol_error", 0)                           \
     R(H2_RAPID_RESET, "h2_rapid_reset", 0)                                 \
@@ -63,7 +66,7 @@ struct http_server_options {
     size_t connections_max;       /* of this server */
     const struct http_gate *gate; /* NULL: connections_max is all there is to say */
     uint64_t handshake_timeout_ms;
-    size_t handshakes_max; /* of TLS, at a time; 0: as many as connections */
+    size_t handshakes_max;      /* of TLS, at a time; 0: as many as connections */
     uint64_t header_timeout_ms; /* for a whole head, and again for a whole body */
     uint64_t idle_timeout_ms;
     uint64_t send_stall_timeout_ms; /* no byte could be sent for so long */
