@@ -150,7 +150,7 @@ static void answer_waits(struct purge *p, uint32_t generation, bool is_durable)
 static bool save(struct purge *p)
 {
     uint32_t generation = atomic_load(&p->newest);
-    bool is_sealed;
+    bool is_sealed = false;
     int r = write_out(p, &is_sealed);
     if (r < 0) {
         p->must_rewrite = true;

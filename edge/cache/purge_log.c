@@ -116,8 +116,8 @@ int purge_log_open(struct purge_log *log, const char *path,
                    void (*each)(void *user, const struct purge_rule *record), void *user,
                    enum purge_log_found *ret_found)
 {
-    struct record *records;
-    size_t count, good;
+    struct record *records = NULL;
+    size_t count = 0, good;
     *log = (struct purge_log){.fd = -1};
     if (mkdir(path, 0700) < 0 && errno != EEXIST)
         return -errno;

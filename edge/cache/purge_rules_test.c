@@ -230,7 +230,7 @@ static void test_too_many_lengths_of_prefixes_are_cut(void **state)
 struct listed {
     struct purge_order order;
     uint32_t generation;
-    char site[4], text[16];
+    char site[12], text[16];
 };
 
 static unsigned random_below(uint64_t *random, unsigned below)
@@ -266,7 +266,7 @@ static void run_against_list(size_t rules_max, unsigned sites, bool is_exact, ui
         l->generation = n + 1;
         put(rules, l->order, l->generation);
         assert_true(purge_rules_count(rules) <= rules_max);
-        char site[4], url[16], tag[8], head[64];
+        char site[12], url[24], tag[8], head[64];
         snprintf(site, sizeof(site), "s%u", random_below(&random, sites));
         snprintf(url, sizeof(url), "%s/%u", site, random_below(&random, 30));
         snprintf(tag, sizeof(tag), "t%u", random_below(&random, 30));

@@ -16,7 +16,7 @@ static void check_site(const struct config *c, const struct config_site *site)
     for (size_t i = 0; i < site->origin_count; i++)
         REQUIRE(site->origins[i].url.host && site->origins[i].url.port > 0 && site->origins[i].host.size > 0);
     REQUIRE(site->countries.allow_count == 0 || site->countries.deny_count == 0);
-    REQUIRE(!site->tls.certificate == !site->tls.key);
+    REQUIRE(!site->tls.first.certificate == !site->tls.first.key);
     for (size_t i = 0; i < site->host_count; i++)
         REQUIRE(site->hosts[i].size > 0 && strlen(site->hosts[i].data) == site->hosts[i].size);
     for (size_t i = 0; site->edge_hosts && i < c->edge_count; i++)
