@@ -99,6 +99,15 @@ static void note(struct catalog *c, struct hash128 hash, const struct catalog_en
         merged.bitrate_bits_per_s = slot->entry.bitrate_bits_per_s;
     if (!is_new && !merged.target_duration_ms)
         merged.target_duration_ms = slot->entry.target_duration_ms;
+    if (!is_new && !merged.title) {
+        merged.title = slot->entry.title;
+        merged.rendition = slot->entry.rendition;
+    }
+    if (!is_new && entry->kind == CATALOG_LISTED_MEDIA) { /* what its own text has said */
+        merged.is_live = slot->entry.is_live;
+        merged.live_first = slot->entry.live_first;
+        merged.live_last = slot->entry.live_last;
+    }
     *slot = (struct slot){hash.high, hash.low, ++shard->tick, merged};
     pthread_mutex_unlock(&shard->mutex);
 }
@@ -123,31 +132,44 @@ struct lesson {
     struct catalog *catalog;
     catalog_resolve_fn *resolve;
     void *user;
-    uint32_t bitrate_bits_per_s, target_duration_ms;
-    struct slice last_map; /* the same for thousands of segments */
+    struct catalog_entry entry; /* of what is listed: what does not depend on which it is */
+    uint16_t listed;            /* variants and renditions so far */
+    struct slice last_map;      /* the same for thousands of segments */
 };
 
-static void learn(struct lesson *l, struct slice uri, enum catalog_kind kind, uint64_t bitrate_bits_per_s)
+static uint32_t cut_32(uint64_t value)
+{
+    return value < UINT32_MAX ? (uint32_t)value : UINT32_MAX;
+}
+
+static void learn(struct lesson *l, struct slice uri, enum catalog_kind kind, uint64_t bitrate_bits_per_s,
+                  uint64_t segment)
 {
     struct hash128 hash;
     if (!uri.data || !l->resolve(l->user, uri, &hash))
         return;
-    struct catalog_entry entry = {
-        .kind = kind,
-        .bitrate_bits_per_s = bitrate_bits_per_s < UINT32_MAX ? (uint32_t)bitrate_bits_per_s : UINT32_MAX,
-        .target_duration_ms = l->target_duration_ms,
-    };
+    struct catalog_entry entry = l->entry;
+    entry.kind = kind;
+    entry.bitrate_bits_per_s = cut_32(bitrate_bits_per_s);
+    entry.segment = (uint32_t)segment;
     note(l->catalog, hash, &entry);
+}
+
+/* Of a multivariant playlist: renditions are told apart by their order, which is alike among titles. */
+static void learn_media(struct lesson *l, struct slice uri, uint64_t bitrate_bits_per_s)
+{
+    l->entry.rendition = ++l->listed;
+    learn(l, uri, CATALOG_LISTED_MEDIA, bitrate_bits_per_s, 0);
 }
 
 static void on_variant(void *user, const struct hls_variant *v)
 {
-    learn(user, v->uri, CATALOG_LISTED_MEDIA, v->average_bandwidth ? v->average_bandwidth : v->bandwidth);
+    learn_media(user, v->uri, v->average_bandwidth ? v->average_bandwidth : v->bandwidth);
 }
 
 static void on_rendition(void *user, const struct hls_rendition *r)
 {
-    learn(user, r->uri, CATALOG_LISTED_MEDIA, 0);
+    learn_media(user, r->uri, 0);
 }
 
 static void learn_map(struct lesson *l, const struct hls_map *map)
@@ -155,7 +177,7 @@ static void learn_map(struct lesson *l, const struct hls_map *map)
     if (!map->uri.data || (l->last_map.data && slice_equal(l->last_map, map->uri)))
         return;
     l->last_map = map->uri;
-    learn(l, map->uri, CATALOG_INIT, 0);
+    learn(l, map->uri, CATALOG_INIT, 0, 0);
 }
 
 static void on_segment(void *user, const struct hls_segment *s)
@@ -163,14 +185,15 @@ static void on_segment(void *user, const struct hls_segment *s)
     struct lesson *l = user;
     if (s->map.uri.data && slice_equal(s->map.uri, s->uri)) /* one file, addressed by ranges: it is media */
         l->last_map = s->map.uri;
-    learn(l, s->uri, CATALOG_SEGMENT, s->bitrate_kbps ? s->bitrate_kbps * 1000 : l->bitrate_bits_per_s);
+    learn(l, s->uri, CATALOG_SEGMENT, s->bitrate_kbps ? s->bitrate_kbps * 1000 : l->entry.bitrate_bits_per_s,
+          s->msn);
     learn_map(l, &s->map);
 }
 
 static void on_part(void *user, const struct hls_part *p)
 {
     struct lesson *l = user;
-    learn(l, p->uri, CATALOG_PART, l->bitrate_bits_per_s);
+    learn(l, p->uri, CATALOG_PART, l->entry.bitrate_bits_per_s, p->msn);
 }
 
 static void on_map(void *user, const struct hls_map *m)
@@ -180,10 +203,24 @@ static void on_map(void *user, const struct hls_map *m)
 
 static void on_key(void *user, const struct hls_key *k)
 {
-    learn(user, k->uri, CATALOG_KEY, 0);
+    learn(user, k->uri, CATALOG_KEY, 0, 0);
 }
 
-bool catalog_learn(struct catalog *c, struct hash128 key_hash, struct slice text, catalog_resolve_fn *resolve,
+/* Of the playlist itself, as far as its own text says. */
+static struct catalog_entry own_entry(const struct hls_playlist *p)
+{
+    struct catalog_entry own = {.kind = p->kind == HLS_MULTIVARIANT ? CATALOG_MULTIVARIANT : CATALOG_MEDIA,
+                                .target_duration_ms = (uint32_t)p->target_duration_ms,
+                                .is_live = p->kind == HLS_MEDIA && !p->endlist};
+    uint64_t first = p->media_sequence, end = first + p->skipped_count + p->segment_count;
+    if (own.is_live && end > first) {
+        own.live_first = (uint32_t)first;
+        own.live_last = (uint32_t)(end - 1);
+    }
+    return own;
+}
+
+bool catalog_learn(struct catalog *c, const struct catalog_source *source, catalog_resolve_fn *resolve,
                    void *user, struct hls_playlist *ret_summary)
 {
     static const struct hls_playlist_events none = {0};
@@ -196,16 +233,21 @@ bool catalog_learn(struct catalog *c, struct hash128 key_hash, struct slice text
         .on_key = on_key,
     };
     struct hls_error error;
-    struct catalog_entry own = {.kind = CATALOG_MEDIA};
-    if (!hls_playlist_parse(text, &none, NULL, ret_summary, &error)) /* only a good playlist teaches */
+    if (!hls_playlist_parse(source->text, &none, NULL, ret_summary,
+                            &error)) /* only a good playlist teaches */
         return false;
+    struct catalog_entry own = own_entry(ret_summary);
+    note(c, source->key_hash, &own);
+    catalog_find(c, source->key_hash, &own); /* its bitrate and title, from the multivariant playlist */
     if (ret_summary->kind == HLS_MULTIVARIANT)
-        own.kind = CATALOG_MULTIVARIANT;
-    own.target_duration_ms = (uint32_t)ret_summary->target_duration_ms;
-    note(c, key_hash, &own);
-    catalog_find(c, key_hash, &own); /* its bitrate, from the multivariant playlist */
-    struct lesson lesson = {c, resolve, user, own.bitrate_bits_per_s, own.target_duration_ms, {NULL, 0}};
-    return hls_playlist_parse(text, &events, &lesson, ret_summary, &error);
+        own.title = source->key_hash.low ? source->key_hash.low : 1;
+    else if (!own.title) {
+        own.title = source->title;
+        own.rendition = source->rendition;
+    }
+    own.playlist = source->key_hash;
+    struct lesson lesson = {.catalog = c, .resolve = resolve, .user = user, .entry = own};
+    return hls_playlist_parse(source->text, &events, &lesson, ret_summary, &error);
 }
 
 /* ---- classes ---- */

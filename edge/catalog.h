@@ -26,6 +26,13 @@ struct catalog_entry {
     enum catalog_kind kind;
     uint32_t bitrate_bits_per_s; /* 0: not known */
     uint32_t target_duration_ms; /* of its playlist; 0: not known */
+    uint64_t title;              /* what all renditions of one programme share; 0: not known */
+    uint16_t rendition;          /* which of them: alike among titles */
+    bool is_live;                /* its playlist has no end */
+    uint32_t segment;            /* its media sequence number */
+    struct hash128 playlist;     /* of a segment or part: the media playlist that listed it last */
+    uint32_t live_first,
+        live_last; /* of a media playlist: media sequence numbers that it lists, if it is live */
 };
 
 struct catalog;
@@ -37,8 +44,16 @@ void catalog_free(struct catalog *c);
  * not. */
 typedef bool catalog_resolve_fn(void *user, struct slice reference, struct hash128 *ret_key_hash);
 
-/* Reads a playlist that stands under `key_hash` and notes what it lists. False: it is no playlist. */
-bool catalog_learn(struct catalog *c, struct hash128 key_hash, struct slice text, catalog_resolve_fn *resolve,
+/* A playlist that was read. */
+struct catalog_source {
+    struct hash128 key_hash; /* under which it stands */
+    struct slice text;
+    uint64_t title; /* of a media playlist that no multivariant one lists */
+    uint16_t rendition;
+};
+
+/* Reads a playlist and notes what it lists. False: it is no playlist. */
+bool catalog_learn(struct catalog *c, const struct catalog_source *source, catalog_resolve_fn *resolve,
                    void *user, struct hls_playlist *ret_summary);
 bool catalog_find(struct catalog *c, struct hash128 key_hash, struct catalog_entry *ret_entry);
 

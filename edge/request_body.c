@@ -40,6 +40,7 @@ static enum flight_state fetch_slice(struct request *r, const struct store_key *
                                             r->position_bytes, r->end_bytes),
         .ranged = true,
         .representation = r->representation,
+        .hint = &r->hint,
         .now_ms = loop_wall_ms(r->env->loop),
         .generation = r->generation,
     };
@@ -56,9 +57,23 @@ static enum flight_state fetch_slice(struct request *r, const struct store_key *
     return FLIGHT_BYTES;
 }
 
+/* Each slice once, though it may have to be looked for again. */
+static void ask_for_slice(struct request *r, const struct store_key *key, bool is_found)
+{
+    uint64_t index = r->object_start_bytes / flight_table_slice_bytes(r->env->flights);
+    struct store_hint hint = flight_slice_hint(r->key.hash, index, r->hint.session);
+    if (r->asked_slice == index + 1)
+        return;
+    r->asked_slice = index + 1;
+    request_ask(r, key, &hint, is_found ? &r->object : NULL);
+}
+
 static enum flight_state look_up_slice(struct request *r, const struct store_key *key)
 {
-    switch (store_reader_lookup(&r->disk, key, &r->object)) {
+    enum store_found found = store_reader_lookup(&r->disk, key, &r->object);
+    if (found == STORE_FOUND || found == STORE_MISSED)
+        ask_for_slice(r, key, found == STORE_FOUND);
+    switch (found) {
     case STORE_FOUND:
         if (purge_apply_slice(r->env->purges, r->env->store, key, r->generation, &r->object))
             return FLIGHT_BYTES;

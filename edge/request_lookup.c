@@ -4,6 +4,7 @@
  * either. What the store says is looked at once; whatever turns out otherwise (private, a variant, another
  * version) leads back to the lookup or to a request of one's own, a bounded number of times.
  */
+#include "hint.h"
 #include "http/date.h"
 #include "http/freshness.h"
 #include "http/validate.h"
@@ -15,6 +16,30 @@
 
 /* ---- lookup ---- */
 
+void request_ask(struct request *r, const struct store_key *key, const struct store_hint *hint,
+                 const struct store_object *o)
+{
+    struct store_asked asked = {.key = key, .hint = hint};
+    if (o)
+        asked.size_bytes = o->body_size_bytes + o->head.size + o->key_text.size;
+    store_ask(r->env->store, &asked, o != NULL);
+}
+
+/* Once for a request, however often it looks. */
+static void ask(struct request *r, bool is_found)
+{
+    if (r->is_asked)
+        return;
+    r->is_asked = true;
+    hint_of_key(r->env->catalog, r->is_in_catalog ? &r->catalog : NULL, r->content_class, r->key.text,
+                &r->hint);
+    if (is_found && r->object.meta.flags & FLIGHT_META_SLICED)
+        r->hint = (struct store_hint){.title = r->key.hash.low, .kind = STORE_SMALL};
+    r->hint.session =
+        hint_session(r->x->request, r->uri.query, &r->x->peer, store_hash_secret(r->env->store));
+    request_ask(r, &r->key, &r->hint, is_found ? &r->object : NULL);
+}
+
 static struct flight_want want_of(const struct request *r, bool has_stale)
 {
     struct flight_want want = {
@@ -23,6 +48,7 @@ static struct flight_want want_of(const struct request *r, bool has_stale)
         .now_ms = loop_wall_ms(r->env->loop),
         .stale = has_stale ? &r->stale : NULL,
         .validate = r->must_validate,
+        .hint = &r->hint,
     };
     if (r->has_range && !has_stale && !(r->is_private && r->range.suffix)) {
         /* A suffix needs the total size: the first slice tells it. */
@@ -205,8 +231,8 @@ static enum store_found look_up(struct request *r)
     enum store_found found = store_reader_lookup(&r->disk, &r->key, &r->object);
     if (found != STORE_FOUND)
         return found;
-    bool is_left = purge_apply(r->env->purges, r->env->store, &r->key, loop_wall_ms(r->env->loop), &r->object,
-                               &effect);
+    bool is_left =
+        purge_apply(r->env->purges, r->env->store, &r->key, loop_wall_ms(r->env->loop), &r->object, &effect);
     r->is_purged = r->is_purged || effect != PURGE_NONE;
     return is_left ? STORE_FOUND : STORE_MISSED;
 }
@@ -232,6 +258,7 @@ enum step request_lookup(struct request *r)
     if (found == STORE_FAILED)
         return request_fail(r, REQUEST_DISK_TIMEOUT, 504);
     bool is_found = found == STORE_FOUND;
+    ask(r, is_found);
     r->forward = r->key.text.size > r->base_size ? FORWARD_VARY_MISS : FORWARD_URI_MISS;
     if (has_directives)
         return look_as_directed(r, is_found, &directives);

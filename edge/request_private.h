@@ -32,6 +32,9 @@ struct request {
     struct store_key key;
     struct slice target; /* in key_text: what the origin is asked for */
     struct catalog_entry catalog;
+    struct store_hint hint;
+    bool is_asked;            /* store_ask: of the object, */
+    uint64_t asked_slice;     /* and of this slice - 1 */
     struct hash128 base_hash; /* of the URL's own key: `key` may be a variant's */
     size_t base_size;
     bool is_in_catalog, is_head, has_range, is_private;
@@ -83,6 +86,10 @@ struct reply_cors request_cors(const struct request *r);
 
 enum step request_lookup(struct request *r);
 enum step request_await_head(struct request *r);
+
+/* Tells the store of the request for what stands, or not, under the key: `o` NULL: it does not. */
+void request_ask(struct request *r, const struct store_key *key, const struct store_hint *hint,
+                 const struct store_object *o);
 
 /* Has the origin fill a flight that this request leads. */
 void request_lead(struct request *r, struct flight *flight, enum cause cause, struct slice if_range);

@@ -56,6 +56,12 @@ bool flight_slice_key(const struct flight_table *t, struct slice key_text, uint6
     return true;
 }
 
+struct store_hint flight_slice_hint(struct hash128 key_hash, uint64_t index, uint64_t session)
+{
+    return (struct store_hint){
+        .title = key_hash.low, .segment = (uint32_t)index, .kind = STORE_VOD, .session = session};
+}
+
 uint64_t flight_missing_until(const struct flight_table *t, struct slice key_text, uint64_t representation,
                               uint64_t first, uint64_t limit)
 {
@@ -140,6 +146,8 @@ static struct flight *flight_new(struct flight_table *t, const struct flight_wan
     f->key_text = slice_make(key_text, want->key->text.size);
     f->shard = &t->shards[f->hash.low % FLIGHT_SHARDS];
     f->is_ranged = want->ranged;
+    if (want->hint)
+        f->hint = *want->hint;
     f->first_wanted_bytes = want->ranged ? want->first_bytes / t->slice_bytes * t->slice_bytes : 0;
     f->limit_wanted_bytes = FLIGHT_NO_LIMIT;
     if (want->ranged && want->limit_bytes < FLIGHT_NO_LIMIT - t->slice_bytes)

@@ -81,6 +81,7 @@ struct flight_want {
     uint64_t representation;          /* 0: any; else bytes of another one are of no use */
     const struct store_object *stale; /* what a new flight may revalidate; copied. NULL: nothing */
     bool validate;                    /* what is stored will not do, fresh or not */
+    const struct store_hint *hint;    /* what is known of the object; copied. NULL: nothing */
     uint32_t generation;              /* of purges: of the head, when it wants a slice */
     int64_t now_ms;
 };
@@ -175,7 +176,7 @@ size_t
 flight_write_size_hint(const struct flight *f); /* so many bytes next end at a boundary of large pages */
 bool flight_is_full(struct flight *f);          /* private: pause until on_room */
 bool flight_is_orphaned(struct flight *f);
-unsigned flight_readers(const struct flight *f); /* that it has had */
+unsigned flight_readers(const struct flight *f);      /* that it has had */
 uint64_t flight_filled_bytes(const struct flight *f); /* received of the body so far: filled - first */
 uint64_t flight_extent_bytes(const struct flight *f); /* that it will receive; or FLIGHT_SIZE_UNKNOWN */
 struct slice flight_body(struct flight *f); /* the whole body, when it stands in one piece; else empty */
@@ -191,6 +192,9 @@ void flight_revalidate(struct flight *f, const struct store_meta *meta, struct s
 
 const struct store_object *flight_stale(const struct flight *f); /* NULL: nothing to revalidate */
 void flight_range(const struct flight *f, bool *ret_ranged, uint64_t *ret_first, uint64_t *ret_limit);
+
+/* What is known of a slice of the object under this key. */
+struct store_hint flight_slice_hint(struct hash128 key_hash, uint64_t index, uint64_t session);
 
 /* Key text of slice `index` of a representation, and its key. `text` is cleared first. */
 bool flight_slice_key(const struct flight_table *t, struct slice key_text, uint64_t representation,

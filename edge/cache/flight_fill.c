@@ -127,16 +127,25 @@ static struct hash128 piece_hash(struct flight *f, uint64_t start)
     return key.hash;
 }
 
-/* Room in the store, or, when the store has none, in transient memory: viewers come first. */
+static struct store_hint piece_hint(const struct flight *f, uint64_t start)
+{
+    return is_sliced(f) ? flight_slice_hint(f->hash, start / f->table->slice_bytes, f->hint.session)
+                        : f->hint;
+}
+
+/* Room in the store, or, when the store has none, in transient memory: viewers come first. The other way
+ * round for what is not worth storing. */
 static int reserve(struct flight *f, bool keep, size_t head_size, uint64_t start, uint64_t body_size)
 {
-    struct store_reservation want = {
-        .head_size_max = head_size, .body_size_bytes = body_size, .transient = !keep};
+    struct store_reservation want = {.head_size_max = head_size,
+                                     .body_size_bytes = body_size,
+                                     .hint = piece_hint(f, start),
+                                     .transient = !keep || !f->is_admitted};
     if (keep)
         want.hash = piece_hash(f, start);
     int r = store_reserve(f->table->store, &want, &f->writer);
     if (r < 0 && keep) {
-        want.transient = true;
+        want.transient = !want.transient;
         r = store_reserve(f->table->store, &want, &f->writer);
     }
     return r;
@@ -256,12 +265,48 @@ void flight_inform(struct flight *f, unsigned status, struct slice fields)
         leader->on_informational(leader, status, fields);
 }
 
+/* A few slices of a large object can be held in memory until the flight has ended; more must go to the disk.
+ */
+#define SHARED_SLICES_MAX 4
+
+/* Asked once for a flight, by what it begins with. */
+static bool is_worth_storing(const struct flight *f, const struct flight_head *head, uint64_t first,
+                             uint64_t limit, uint16_t site_id)
+{
+    uint64_t slice = f->table->slice_bytes, total = head->total_size_bytes;
+    struct store_key key = {f->hash, f->key_text};
+    struct store_asked asked = {.key = &key, .hint = &f->hint};
+    struct store_hint slice_hint = flight_slice_hint(f->hash, first / slice, f->hint.session);
+    if (total == FLIGHT_SIZE_UNKNOWN)
+        return store_admits(f->table->store, &asked, site_id);
+    asked.size_bytes = total + head->stored.size;
+    if (total <= slice)
+        return store_admits(f->table->store, &asked, site_id);
+    if (limit - first > SHARED_SLICES_MAX * slice)
+        return true;
+    struct buf text;
+    buf_init(&text, STORE_KEY_TEXT_MAX + 64);
+    asked.size_bytes = slice;
+    asked.hint = &slice_hint;
+    bool is_worth =
+        !flight_slice_key(f->table, f->key_text, head->representation, first / slice, &text, &key) ||
+        store_admits(f->table->store, &asked, site_id);
+    buf_fini(&text);
+    return is_worth;
+}
+
+static bool is_small_class(enum content_class c)
+{
+    return c == CLASS_PLAYLIST || c == CLASS_INIT || c == CLASS_KEY;
+}
+
 /* The body of such an object is the name of the representation: what its slices' keys are made with. */
 static int store_head_of_slices(struct flight *f)
 {
     uint64_t representation = f->head.representation;
     struct store_reservation want = {.head_size_max = f->key_text.size + f->head.stored.size,
                                      .body_size_bytes = sizeof(representation),
+                                     .hint = {.title = f->hash.low, .kind = STORE_SMALL},
                                      .hash = f->hash};
     struct store_key key = {f->hash, f->key_text};
     struct store_writer *writer;
@@ -294,6 +339,9 @@ int flight_set_head(struct flight *f, const struct flight_head *head, bool keep,
     f->is_kept = keep && !head->is_private;
     f->is_collecting = !head->is_private && head->total_size_bytes == FLIGHT_SIZE_UNKNOWN;
     f->meta = *meta;
+    if (is_small_class(head->content_class)) /* the response's type may tell more than the request did */
+        f->hint.kind = STORE_SMALL;
+    f->is_admitted = f->is_kept && is_worth_storing(f, head, first, limit, meta->site_id);
     if (head->is_private)
         flight_unlist(f);
 
@@ -302,6 +350,7 @@ int flight_set_head(struct flight *f, const struct flight_head *head, bool keep,
     f->head.stored = slice_make(stored, head->stored.size);
     f->first_bytes = f->filled_bytes = f->private_start_bytes = first;
     f->limit_bytes = limit;
+    f->head.is_kept = f->is_admitted;
     f->phase = PHASE_FILLING;
     pthread_mutex_unlock(&f->mutex);
 
@@ -407,6 +456,7 @@ static int store_collected(struct flight *f, const struct store_key *key, const 
 {
     struct store_reservation want = {.head_size_max = f->key_text.size + f->head.stored.size,
                                      .body_size_bytes = f->filled_bytes,
+                                     .hint = f->hint,
                                      .hash = key->hash};
     struct store_writer *writer;
     int r = store_reserve(f->table->store, &want, &writer);
@@ -443,7 +493,7 @@ static int store_whole(struct flight *f, const struct store_meta *meta)
     if (f->head.total_size_bytes <= f->table->slice_bytes && !settle(f, f->head.stored, &whole))
         return -ESTALE;
     if (f->is_collecting)
-        return store_collected(f, &key, &whole);
+        return f->is_admitted ? store_collected(f, &key, &whole) : -ENOBUFS;
     if (f->head.total_size_bytes <= f->table->slice_bytes)
         return f->first_bytes == 0 && f->limit_bytes >= f->head.total_size_bytes ? seal_own(f, &key, &whole)
                                                                                  : -EINVAL;
@@ -521,6 +571,7 @@ static bool store_again(struct flight *f, struct slice head, const struct store_
     struct store_key key = {f->hash, f->key_text};
     struct store_reservation want = {.head_size_max = f->key_text.size + head.size,
                                      .body_size_bytes = f->stale.body_size_bytes,
+                                     .hint = f->hint,
                                      .hash = f->hash};
     struct store_writer *writer;
     if (store_reserve(f->table->store, &want, &writer) < 0)

@@ -74,8 +74,10 @@ struct flight {
 
     /* the filler's alone */
     struct flight_filler filler;
-    bool is_filling;    /* the filler has its hold */
-    bool is_kept;       /* to be stored */
+    bool is_filling;  /* the filler has its hold */
+    bool is_kept;     /* to be stored */
+    bool is_admitted; /* and worth it: else it is only shared */
+    struct store_hint hint;
     bool is_stored;     /* what stands for the whole is found in the store */
     bool is_collecting; /* unknown length, still in the first small piece */
     struct store_writer *writer;

@@ -3,6 +3,7 @@
  * Where a response belongs: the keys of variants, of what a playlist lists, of what a method has changed.
  */
 #include "cache/purge_tags.h"
+#include "hint.h"
 #include "http/uri.h"
 #include "key.h"
 #include "origin/origin_private.h"
@@ -51,8 +52,12 @@ static bool resolve_key(void *user, struct slice reference, struct hash128 *ret_
 bool fill_read_playlist(struct fill *f, struct slice body, struct hls_playlist *ret_playlist)
 {
     struct reading reading = {f->origin, f->site, f->target};
-    return body.size > 0 &&
-           catalog_learn(f->origin->options.catalog, f->key_hash, body, resolve_key, &reading, ret_playlist);
+    struct store_hint hint;
+    if (body.size == 0)
+        return false;
+    hint_of_text(fill_base_key(f).text, &hint);
+    struct catalog_source source = {f->key_hash, body, hint.title, hint.rendition};
+    return catalog_learn(f->origin->options.catalog, &source, resolve_key, &reading, ret_playlist);
 }
 
 /* ---- variants ---- */
@@ -81,6 +86,7 @@ static bool place_marker(struct fill *f, const struct store_key *key, struct sli
     hash_secret_new(random);
     memcpy(ret_epoch, random, sizeof(*ret_epoch));
     struct store_reservation want = {.head_size_max = key->text.size,
+                                     .hint = {.kind = STORE_SMALL},
                                      .body_size_bytes = sizeof(*ret_epoch) + names.size,
                                      .hash = key->hash};
     if (!key_marker_write(*ret_epoch, names, &f->origin->resolved) ||
