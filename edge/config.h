@@ -10,6 +10,7 @@
 #include "base/addr.h"
 #include "base/buf.h"
 
+#define CONFIG_DISKS_MAX   16
 #define CONFIG_ORIGINS_MAX 16         /* of one site */
 #define CONFIG_NONE        UINT64_MAX /* a duration that was given as "none" */
 
@@ -19,11 +20,19 @@ struct config_listener {
     bool proxy_protocol; /* a trusted proxy says first whose connection it is */
 };
 
+struct config_disk {
+    const char *path;
+    uint64_t size_bytes;
+};
+
 struct config_arena {
-    const char *path; /* NULL: nothing is kept */
+    struct config_disk *disks; /* `path` and `size` are the first of one */
+    size_t disk_count;         /* 0: nothing is kept */
+    const char *path;          /* as given, or NULL */
     uint64_t size_bytes;
     uint64_t region_size_bytes; /* a power of two */
     uint64_t slice_size_bytes;  /* a power of two, at most a quarter of a region */
+    uint64_t scrub_interval_ms; /* for one pass; CONFIG_NONE: never */
 };
 
 enum config_viewer_address { VIEWER_ADDRESS_TRUNCATED, VIEWER_ADDRESS_FULL, VIEWER_ADDRESS_NONE };

@@ -20,6 +20,41 @@ static bool is_power_of_two(uint64_t n)
     return n > 0 && (n & (n - 1)) == 0;
 }
 
+static void check_disk(struct config_reader *r, const struct config_arena *arena, size_t number)
+{
+    const struct config_disk *disk = &arena->disks[number];
+    char path[PATH_TEXT_MAX];
+
+    snprintf(path, sizeof(path), "disks[%zu].size", number);
+    if (disk->size_bytes / REGIONS_MIN < arena->region_size_bytes)
+        config_table_error(
+            r, config_table_has(r, "disks") ? path : "size",
+            "holds less than %d regions, expected at least %llu bytes or a smaller region_size", REGIONS_MIN,
+            (unsigned long long)arena->region_size_bytes * REGIONS_MIN);
+    snprintf(path, sizeof(path), "disks[%zu].path", number);
+    for (size_t i = 0; i < number; i++)
+        if (strcmp(arena->disks[i].path, disk->path) == 0)
+            config_table_error(r, path, "is that of disks[%zu] too, expected a folder for each disk", i);
+}
+
+/* `path` and `size` are another way to write a list of one disk. */
+static void check_disks(struct config_reader *r, struct config_arena *arena)
+{
+    if (!config_table_has(r, "disks")) {
+        arena->disks = config_pool_take(config_table_pool(r), sizeof(*arena->disks));
+        if (!arena->disks)
+            return;
+        arena->disks[0] = (struct config_disk){arena->path, arena->size_bytes};
+        arena->disk_count = 1;
+    } else if (config_table_has(r, "path") || config_table_has(r, "size")) {
+        config_table_error(r, config_table_has(r, "path") ? "path" : "size",
+                           "stands beside disks, expected it in the entry of a disk");
+        return;
+    }
+    for (size_t i = 0; i < arena->disk_count; i++)
+        check_disk(r, arena, i);
+}
+
 void config_check_arena(struct config_reader *r, void *object)
 {
     struct config_arena *arena = object;
@@ -27,10 +62,8 @@ void config_check_arena(struct config_reader *r, void *object)
 
     if (!is_power_of_two(arena->region_size_bytes))
         config_table_error(r, "region_size", "is not a power of two, expected 1MiB, 2MiB, ... 1GiB");
-    else if (arena->size_bytes / REGIONS_MIN < arena->region_size_bytes)
-        config_table_error(
-            r, "size", "holds less than %d regions, expected at least %llu bytes or a smaller region_size",
-            REGIONS_MIN, (unsigned long long)arena->region_size_bytes * REGIONS_MIN);
+    else
+        check_disks(r, arena);
     if (!config_table_has(r, "slice_size")) {
         if (arena->slice_size_bytes > slice_max)
             arena->slice_size_bytes = slice_max;

@@ -32,12 +32,23 @@ static const struct config_field listener_fields[] = {
 TABLE(listener, NULL);
 #undef ITEM
 
-#define ITEM config_arena
-static const struct config_field arena_fields[] = {
+#define ITEM config_disk
+static const struct config_field disk_fields[] = {
     {"path", .type = &config_type_path, .required = true, AT(path)},
     NUMBER("size", size, size_bytes, "1GiB", "4MiB", "1024TiB"),
+};
+TABLE(disk, NULL);
+#undef ITEM
+
+#define ITEM config_arena
+static const struct config_field arena_fields[] = {
+    {"path", .type = &config_type_path, .required = true, .unless = "disks", AT(path)},
+    NUMBER("size", size, size_bytes, "1GiB", "4MiB", "1024TiB"),
+    {"disks", .table = &disk_table, LIST(disks, disk_count), .count_min = 1, .count_max = CONFIG_DISKS_MAX},
     NUMBER("region_size", size, region_size_bytes, "64MiB", "1MiB", "1GiB"),
     NUMBER("slice_size", size, slice_size_bytes, "4MiB", "64KiB", "256MiB"),
+    {"scrub_interval", .type = &config_type_duration, AT(scrub_interval_ms), .preset = "7d", .min = "1h",
+     .max = "365d", .may_be_none = true},
 };
 TABLE(arena, config_check_arena);
 #undef ITEM

@@ -452,13 +452,23 @@ static const char *expected_of(const struct config_field *field)
     return field->is_list ? "a list" : field->table ? "a map" : field->type->expected;
 }
 
-static void read_absent(struct config_reader *r, const struct config_field *field, struct place map_place,
-                        char *object)
+static bool is_given(const struct config_table *table, const int first_lines[CONFIG_FIELDS_MAX],
+                     const char *name)
+{
+    for (size_t i = 0; i < table->count; i++)
+        if (strcmp(table->fields[i].name, name) == 0)
+            return first_lines[i] > 0;
+    UNREACHABLE();
+}
+
+static void read_absent(struct config_reader *r, const struct config_table *table,
+                        const int first_lines[CONFIG_FIELDS_MAX], const struct config_field *field,
+                        struct place map_place, char *object)
 {
     size_t before;
 
     preset_field(r, field, object);
-    if (!field->required)
+    if (!field->required || (field->unless && is_given(table, first_lines, field->unless)))
         return;
     before = path_enter(r, field->name);
     report(r, map_place, "is missing, expected %s", expected_of(field));
@@ -490,7 +500,7 @@ static void read_map(struct config_reader *r, const struct config_table *table, 
         read_pair(r, table, pair, place, first_lines, object);
     for (size_t i = 0; i < table->count; i++)
         if (first_lines[i] == 0)
-            read_absent(r, &table->fields[i], place, object);
+            read_absent(r, table, first_lines, &table->fields[i], place, object);
     if (table->check && r->error_count == errors_before && !r->pool->failed)
         check_map(r, table, node, object);
 }

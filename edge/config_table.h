@@ -22,6 +22,7 @@ struct config_field {
     const struct config_type *type;   /* of the value, or of a list's items */
     const struct config_table *table; /* or of a map's fields, or of those of a list's items */
     bool required;
+    const char *unless; /* required but when this other field is given */
 
     size_t offset; /* in the struct; of a list: its pointer */
     size_t size;   /* of the member; of a list: of one item */

@@ -169,6 +169,10 @@ static void test_edge_fields(void **state)
     assert_addr(&c->admin, "127.0.0.1:8081");
     assert_string_equal(c->arena.path, "/etc/shorebreak/cache");
     assert_int_equal(c->arena.size_bytes, 10ull << 30);
+    assert_int_equal(c->arena.disk_count, 1);
+    assert_string_equal(c->arena.disks[0].path, "/etc/shorebreak/cache");
+    assert_int_equal(c->arena.disks[0].size_bytes, 10ull << 30);
+    assert_int_equal(c->arena.scrub_interval_ms, 7 * 86400000ull);
     assert_int_equal(c->arena.region_size_bytes, 1 << 20);
     assert_int_equal(c->arena.slice_size_bytes, 256 << 10); /* the default gives way */
     assert_string_equal(c->access_log.path, "-");
@@ -547,6 +551,17 @@ static const struct mistake {
     /* what must fit together */
     {HEAD SITE "arena: {path: a, size: 255MiB}\n", "7:24: arena.size: holds less than 4 regions, expected at "
                                                    "least 268435456 bytes or a smaller region_size"},
+    {HEAD SITE "arena: {path: a, disks: [{path: b}]}\n",
+     "7:15: arena.path: stands beside disks, expected it in the entry of a disk"},
+    {HEAD SITE "arena: {size: 1GiB, disks: [{path: b}]}\n",
+     "7:15: arena.size: stands beside disks, expected it in the entry of a disk"},
+    {HEAD SITE "arena:\n  disks:\n    - {path: a}\n    - {path: b, size: 8MiB}\n",
+     "10:23: arena.disks[1].size: holds less than 4 regions"},
+    {HEAD SITE "arena:\n  disks: [{path: a}, {path: b}, {path: a}]\n",
+     "8:40: arena.disks[2].path: is that of disks[0] too"},
+    {HEAD SITE "arena: {disks: [{size: 1GiB}]}\n", "7:18: arena.disks[0].path: is missing, expected a path"},
+    {HEAD SITE "arena: {disks: []}\n", "7:9: arena.disks: has 0 items, expected 1 to 16"},
+    {HEAD SITE "arena: {path: a, scrub_interval: 1m}\n", "7:34: arena.scrub_interval: "},
     {HEAD SITE "arena: {path: a, region_size: 1GiB}\n", "7:9: arena.size: holds less than 4 regions"},
     {HEAD SITE "arena: {path: a, region_size: 3MiB}\n", "7:31: arena.region_size: is not a power of two"},
     {HEAD SITE "arena: {path: a, slice_size: 65KiB}\n", "7:30: arena.slice_size: is not a power of two"},

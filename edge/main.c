@@ -23,8 +23,6 @@
 #include "store/arena_tool.h"
 #include "worker.h"
 
-#define INDEX_ENTRIES_MIN    65536
-#define OBJECT_BYTES_AVG_MAX ((uint64_t)256 * 1024)
 #define CATALOG_ENTRIES_MAX  ((size_t)256 * 1024)
 #define STOP_GRACE_MS        10000
 #define DESCRIPTORS_RESERVED 256
@@ -124,24 +122,17 @@ static int build_geo(struct edge *e, struct buf *error)
     return r;
 }
 
-/* What the index is made for. A small arena may well hold nothing but playlists, and an entry is small too.
- */
-static uint64_t object_bytes_avg(uint64_t arena_bytes)
-{
-    uint64_t average = arena_bytes / INDEX_ENTRIES_MIN;
-    return average > OBJECT_BYTES_AVG_MAX ? OBJECT_BYTES_AVG_MAX : average > 0 ? average : 1;
-}
-
 static int build_store(struct edge *e, struct buf *error)
 {
     const struct config *c = e->config;
-    struct store_disk disk = {c->arena.path, c->arena.size_bytes};
+    struct store_disk disks[CONFIG_DISKS_MAX];
+    for (size_t i = 0; i < c->arena.disk_count; i++)
+        disks[i] = (struct store_disk){c->arena.disks[i].path, c->arena.disks[i].size_bytes};
     struct store_options options = {
-        .disks = &disk,
-        .disk_count = c->arena.path ? 1 : 0,
+        .disks = disks,
+        .disk_count = c->arena.disk_count,
         .region_bytes = c->arena.region_size_bytes,
         .transient_bytes = c->limits.transient_bytes_max,
-        .object_bytes_avg = object_bytes_avg(c->arena.size_bytes),
     };
     return store_open(&options, error, &e->store);
 }
@@ -152,9 +143,9 @@ static int build_purges(struct edge *e, struct buf *error)
     const struct config *c = e->config;
     struct purge_options options = {
         .store = e->store,
-        .path = !c->arena.path ? NULL
-                : c->state     ? c->state
-                               : c->arena.path,
+        .path = c->arena.disk_count == 0 ? NULL
+                : c->state               ? c->state
+                                         : c->arena.disks[0].path,
         .rules_max = c->limits.purge_rules_max,
     };
     return purge_open(&options, error, &e->purges);
@@ -178,8 +169,8 @@ static uint64_t descriptors_reserved(const struct edge *e, uint64_t all)
 {
     const struct config *c = e->config;
     uint64_t count = DESCRIPTORS_RESERVED + e->worker_count * (c->listener_count + 8);
-    if (c->arena.path)
-        count += c->arena.size_bytes / c->arena.region_size_bytes + 16;
+    for (size_t i = 0; i < c->arena.disk_count; i++)
+        count += c->arena.disks[i].size_bytes / c->arena.region_size_bytes + 16;
     uint64_t origins = c->site_count * DESCRIPTORS_PER_SITE;
     return count + (origins < all / 4 ? origins : all / 4);
 }
@@ -512,7 +503,9 @@ static int give_up_privileges(struct edge *e, struct buf *error)
 {
     const struct config *c = e->config;
     struct sandbox_files files;
-    int r = sandbox_make_folder(c->arena.path, c->user, error);
+    int r = 0;
+    for (size_t i = 0; i < c->arena.disk_count && r == 0; i++)
+        r = sandbox_make_folder(c->arena.disks[i].path, c->user, error);
     if (r == 0)
         r = sandbox_make_folder(c->state, c->user, error);
     if (r == 0 && c->user)
@@ -521,7 +514,8 @@ static int give_up_privileges(struct edge *e, struct buf *error)
         return r;
     sandbox_files_begin(&files);
     config_each_path(c, allow_reading, &files);
-    sandbox_files_write(&files, c->arena.path);
+    for (size_t i = 0; i < c->arena.disk_count; i++)
+        sandbox_files_write(&files, c->arena.disks[i].path);
     sandbox_files_write(&files, c->state);
     sandbox_files_write(&files, "/dev/null"); /* where the disks' threads send what is to be in memory */
     allow_logging(&files, c->access_log.path);

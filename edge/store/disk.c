@@ -13,7 +13,8 @@
 #include "store/record.h"
 #include "store/residency.h"
 
-#define OBJECT_BYTES_AVG_DEFAULT ((uint64_t)256 * 1024)
+#define OBJECT_BYTES_AVG_MAX     ((uint64_t)256 * 1024)
+#define INDEX_ENTRIES_MIN        65536
 #define SYNC_INTERVAL_MS_DEFAULT 3000
 #define HANG_MS                  1000 /* at the end: for longer than that the disk is not waited for again */
 
@@ -85,10 +86,20 @@ static int prefetch_begin(struct disk *d)
     return residency_is_of_use(d->folder.fd) ? prefetch_open(&d->prefetch) : 0;
 }
 
+/* What the index is made for. A small arena may well hold nothing but playlists, and an entry is small too.
+ */
+static uint64_t object_bytes_avg(const struct disk_options *o)
+{
+    uint64_t average = o->size_bytes / INDEX_ENTRIES_MIN;
+    if (o->object_bytes_avg)
+        return o->object_bytes_avg;
+    return average > OBJECT_BYTES_AVG_MAX ? OBJECT_BYTES_AVG_MAX : average > 0 ? average : 1;
+}
+
 static int arena_start(struct disk *d, struct buf *error)
 {
     const struct disk_options *o = &d->options;
-    uint64_t average = o->object_bytes_avg ? o->object_bytes_avg : OBJECT_BYTES_AVG_DEFAULT;
+    uint64_t average = object_bytes_avg(o);
     uint64_t bucket_count = index_bucket_count(o->size_bytes / average);
     struct arena_options options = {.size_bytes = o->size_bytes,
                                     .region_bytes = o->region_bytes,

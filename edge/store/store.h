@@ -59,7 +59,8 @@ struct store_options {
     size_t disk_count;              /* 0: no disk, everything is transient */
     uint64_t region_bytes;          /* power of two */
     uint64_t transient_bytes;       /* budget of transient memory */
-    uint64_t object_bytes_avg; /* expected size of an object: sizes the index; 0 for the default (256 KiB) */
+    uint64_t
+        object_bytes_avg; /* expected size of an object: sizes the index. 0: 256 KiB, less on a small disk */
     uint32_t sync_interval_ms; /* how long what was stored may not be on the disk yet; 0: the default (3 s) */
     enum store_eviction eviction;
     uint32_t site_count;              /* their ids are 1 to this */
