@@ -34,6 +34,7 @@ struct edge {
     struct loop *loop;
     struct store *store;
     struct purge *purges;
+    struct buf admin_token;
     struct site_table *sites;
     struct site_route *site_routes;
     struct route_edge *route_edges;
@@ -368,7 +369,10 @@ static int open_admin(struct edge *e, struct buf *error)
         .limits = e->limits,
         .access_log = e->access_log,
         .certificates = e->certificates,
-        .explain = {.sites = e->sites, .catalog = e->catalog, .store = e->store},
+        .explain = {.sites = e->sites, .catalog = e->catalog, .store = e->store, .purges = e->purges},
+        .purge = {.purges = e->purges,
+                  .sites = e->sites,
+                  .token = c->admin_token_file ? buf_slice(&e->admin_token) : (struct slice){NULL, 0}},
     };
     int r = admin_open(e->loop, &c->admin, &source, error, &e->admin);
     if (r < 0)
@@ -464,6 +468,7 @@ static void edge_fini(struct edge *e)
     free(e->site_names);
     free(e->server_stats);
     free(e->fetch_stats);
+    buf_fini(&e->admin_token);
     free(e->origin_stats);
     free(e->overloads);
     config_unref(e->config);
@@ -529,6 +534,9 @@ static int edge_run(struct edge *e, struct buf *error)
                                          : size_min((size_t)(cores > 0 ? cores : 1), FLIGHT_WORKERS_MAX);
     raise_descriptor_limit();
     int r = probe_addresses(e->config, error);
+    buf_init(&e->admin_token, ADMIN_TOKEN_MAX);
+    if (r == 0 && e->config->admin_token_file)
+        r = admin_read_token(e->config->admin_token_file, &e->admin_token, error);
     if (r == 0)
         r = build_sites(e, error);
     if (r == 0)

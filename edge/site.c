@@ -123,6 +123,14 @@ void site_table_free(struct site_table *t)
     free(t);
 }
 
+const struct site *site_named(const struct site_table *t, struct slice name)
+{
+    for (size_t i = 0; i < t->config->site_count; i++)
+        if (slice_equal(slice_of(t->config->sites[i].name), name))
+            return &t->sites[i];
+    return NULL;
+}
+
 const struct site *site_table_at(const struct site_table *t, size_t index)
 {
     REQUIRE(index < t->config->site_count);

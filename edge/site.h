@@ -28,6 +28,7 @@ void site_table_free(struct site_table *t);
 
 /* `host`: without port and brackets, any case. False: no site has that name. */
 bool site_find(const struct site_table *t, struct slice host, struct site_match *ret_match);
+const struct site *site_named(const struct site_table *t, struct slice name); /* NULL: there is none */
 const struct site *site_table_at(const struct site_table *t, size_t index);
 
 /* Whether `host` is one of this site's names. */

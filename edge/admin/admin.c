@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The admin listener: a handful of read-only resources on the main thread's loop.
+ * The admin listener: a handful of resources on the main thread's loop, all but one read-only.
  */
 #include "admin/admin.h"
 
@@ -8,6 +8,8 @@
 #include <stdlib.h>
 
 #include "admin/page.h"
+#include "admin/purge_api.h"
+#include "admin/purge_order.h"
 #include "admin/snapshot.h"
 
 #define DOCUMENT_SIZE_MAX     ((size_t)64 << 20) /* some thousand sites */
@@ -29,6 +31,7 @@ struct admin {
     struct admin_source source;
     struct http_server *server;
     struct listener *listener;
+    struct purge_api *purge;
 };
 
 /* A response that may be too large for one reply. Owned by its exchange. */
@@ -158,7 +161,9 @@ static void on_request(struct exchange *x, void *user)
     const struct admin *a = user;
     struct slice path = slice_make(x->request->target.data, slice_find(x->request->target, '?'));
 
-    if (x->request->method != HTTP_GET && x->request->method != HTTP_HEAD)
+    if (slice_equal(path, SLICE_LITERAL("/purge")))
+        purge_api_handle(a->purge, x, loop_wall_ms(a->loop));
+    else if (x->request->method != HTTP_GET && x->request->method != HTTP_HEAD)
         reply_text(x, 405, FIELDS("text/plain; charset=utf-8") "Allow: GET, HEAD\r\n",
                    "method_not_allowed\n");
     else if (slice_equal(path, SLICE_LITERAL("/")))
@@ -193,6 +198,7 @@ int admin_open(struct loop *l, const struct addr *address, const struct admin_so
     struct http_server_options options = {
         .head_size_max = HEAD_SIZE_MAX,
         .uri_size_max = URI_SIZE_MAX,
+        .body_size_max = PURGE_BODY_MAX,
         .connections_max = CONNECTIONS_MAX,
         .handshake_timeout_ms = HEADER_TIMEOUT_MS,
         .header_timeout_ms = HEADER_TIMEOUT_MS,
@@ -208,6 +214,8 @@ int admin_open(struct loop *l, const struct addr *address, const struct admin_so
         a->loop = l;
         a->source = *source;
         result = http_server_new(l, &options, &a->server);
+        if (result == 0)
+            result = purge_api_new(l, &source->purge, address, &a->purge);
         if (result == 0)
             result = listener_open(l, address, on_accept, a, &a->listener);
     }
@@ -228,6 +236,7 @@ void admin_close(struct admin *a)
     listener_close(a->listener);
     if (a->server)
         http_server_free(a->server);
+    purge_api_free(a->purge);
     free(a);
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What an operator sees: a listener of its own with /stats (JSON), /metrics (Prometheus), /healthz, a
- * page over them, and /explain?url= (docs/caching.md). It only reads counters; docs/stats.md says what each
- * one means.
+ * page over them, and /explain?url= (docs/caching.md). These only read counters; docs/stats.md says what each
+ * one means. And what an operator does: POST /purge (docs/purge.md).
  */
 #ifndef ADMIN_ADMIN_H
 #define ADMIN_ADMIN_H
@@ -17,6 +17,17 @@
 #include "origin/origin.h"
 #include "overload.h"
 #include "store/store.h"
+
+#define ADMIN_TOKEN_MAX ((size_t)1024)
+
+struct admin_purge_source {
+    struct purge *purges; /* NULL: there are none */
+    const struct site_table *sites;
+    struct slice token; /* who purges must know it; data NULL: who is on this machine may */
+};
+
+/* The first line of a file, appended. 0 or a negative errno, with a sentence in `error`. */
+int admin_read_token(const char *path, struct buf *token, struct buf *error);
 
 /* Where the numbers come from. Everything outlives the admin and is read from its thread at any time. */
 struct admin_source {
@@ -36,6 +47,7 @@ struct admin_source {
     const struct access_log *access_log; /* NULL: none */
     struct certificates *certificates;   /* NULL: none */
     struct explain_source explain;       /* store NULL: nothing is explained */
+    struct admin_purge_source purge;
 };
 
 struct admin;

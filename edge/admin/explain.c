@@ -2,6 +2,8 @@
 /* See explain.h. The steps are those of a request: site, key, marker and variant, object. */
 #include "admin/explain.h"
 
+#include <time.h>
+
 #include "base/json.h"
 #include "cache/flight.h"
 #include "cache/policy.h"
@@ -20,6 +22,9 @@ struct explaining {
     struct catalog_entry entry;
     bool is_known; /* to the catalog */
     struct store_object object;
+    enum purge_effect purged; /* HARD: there is no object any more */
+    struct purge_match purge; /* then, and with SOFT */
+    struct buf matched;       /* what of the object it matched */
     int64_t now_ms;
 };
 
@@ -39,13 +44,31 @@ static void write_names(struct json *j, struct slice names)
     json_close(j, ']');
 }
 
+/* Looks without removing what is purged. */
+static bool look_up(struct explaining *e)
+{
+    if (!store_lookup(e->source->store, &e->key, &e->object))
+        return false;
+    struct store_meta *meta = &e->object.meta;
+    struct purge_subject subject = {e->object.key_text, e->object.head, meta->purge_generation};
+    e->purged = purge_judge(e->source->purges, &subject, &e->purge);
+    buf_clear(&e->matched);
+    if (e->purged != PURGE_NONE)
+        buf_append_slice(&e->matched, e->purge.text); /* it may go with the object */
+    if (e->purged == PURGE_HARD)
+        store_release(&e->object);
+    else if (e->purged == PURGE_SOFT && meta->fresh_until_ms > e->purge.at_ms)
+        meta->fresh_until_ms = e->purge.at_ms < e->now_ms ? e->purge.at_ms : e->now_ms;
+    return e->purged != PURGE_HARD;
+}
+
 /* Finds the object, through the marker if there is one. */
 static bool find(struct explaining *e, const struct http_head *request, struct json *j)
 {
     uint64_t epoch;
     struct slice names;
     const struct config_site *site = e->match.site->config;
-    if (!store_lookup(e->source->store, &e->key, &e->object))
+    if (!look_up(e))
         return false;
     if (!(e->object.meta.flags & FLIGHT_META_VARIES))
         return true;
@@ -56,7 +79,7 @@ static bool find(struct explaining *e, const struct http_head *request, struct j
     }
     store_release(&e->object);
     rekey(e);
-    return ok && store_lookup(e->source->store, &e->key, &e->object);
+    return ok && look_up(e);
 }
 
 static void write_rule(const struct explaining *e, struct json *j)
@@ -91,13 +114,47 @@ static void write_object(const struct explaining *e, struct json *j)
     json_close(j, '}');
 }
 
+/* The purge that applies to what is kept, or, where nothing is, the one that a request for it would have met
+ * last: of its URL, a prefix, or its site. */
+static void write_purge(struct explaining *e, bool is_found, struct json *j)
+{
+    struct purge_subject subject = {e->key.text, SLICE_EMPTY, 0};
+    enum purge_effect effect = e->purged;
+    char text[40];
+    if (effect == PURGE_NONE && !is_found) {
+        effect = purge_judge(e->source->purges, &subject, &e->purge);
+        buf_clear(&e->matched);
+        if (effect != PURGE_NONE)
+            buf_append_slice(&e->matched, e->purge.text);
+    }
+    if (effect == PURGE_NONE)
+        return;
+    time_t at_s = (time_t)(e->purge.at_ms / 1000);
+    struct tm tm;
+    gmtime_r(&at_s, &tm);
+    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
+    json_open(j, "purge", '{');
+    json_u64(j, "id", e->purge.generation);
+    json_text(j, "kind", slice_of(purge_kind_name(e->purge.kind)));
+    json_text(j, "mode", slice_of(effect == PURGE_HARD ? "hard" : "soft"));
+    if (e->matched.size > 0)
+        json_text(j, "match", buf_slice(&e->matched));
+    if (e->purge.at_ms)
+        json_text(j, "since", slice_of(text));
+    json_bool(j, "applies", e->purged != PURGE_NONE);
+    json_close(j, '}');
+}
+
 /* What the next request gets, and why that is no hit. */
 static void write_next(const struct explaining *e, bool is_found, struct json *j)
 {
     const struct store_meta *meta = &e->object.meta;
     int64_t fresh_ms = meta->fresh_until_ms - e->now_ms;
     const char *next, *why = NULL;
-    if (!is_found) {
+    if (e->purged == PURGE_HARD) {
+        next = "miss";
+        why = "what is kept was purged";
+    } else if (!is_found) {
         next = "miss";
         why = "nothing is kept under this key: it was not asked for, may not be kept, or its space was "
               "reclaimed";
@@ -106,7 +163,7 @@ static void write_next(const struct explaining *e, bool is_found, struct json *j
     } else {
         bool is_served = -fresh_ms < (int64_t)meta->stale_while_revalidate_s * 1000;
         next = is_served ? "stale" : "revalidation";
-        why = "what is kept is no longer fresh";
+        why = e->purged ? "what is kept was soft purged" : "what is kept is no longer fresh";
     }
     json_text(j, "next", slice_of(next));
     if (why)
@@ -136,6 +193,7 @@ static bool write_site(struct explaining *e, const struct uri *uri, const struct
     json_bool(j, "listed_in_a_playlist", e->is_known);
     if (is_found)
         write_object(e, j);
+    write_purge(e, is_found, j);
     write_next(e, is_found, j);
     return true;
 }
@@ -152,6 +210,7 @@ bool explain_write(const struct explain_source *source, struct slice url, const 
         !uri_parse_authority(uri.authority, &authority))
         return false;
     buf_init(&e.key_text, KEY_SIZE_MAX);
+    buf_init(&e.matched, KEY_SIZE_MAX);
     json_init(&j, out);
     json_open(&j, NULL, '{');
     json_text(&j, "url", url);
@@ -163,5 +222,6 @@ bool explain_write(const struct explain_source *source, struct slice url, const 
     buf_append_char(out, '\n');
     store_release(&e.object);
     buf_fini(&e.key_text);
+    buf_fini(&e.matched);
     return ok && !out->failed;
 }

@@ -15,6 +15,7 @@ struct explain_source {
     const struct site_table *sites;
     struct catalog *catalog;
     struct store *store;
+    struct purge *purges; /* NULL: none */
 };
 
 /* Writes a JSON document about `url` ("scheme://host/path?query"). `request`: whose fields choose among

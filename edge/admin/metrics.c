@@ -420,6 +420,14 @@ bool metrics_write(const struct snapshot *s, struct buf *out)
     write_overload(out, s);
     write_tls(out, s);
     write_latency(out, s->ledger);
+    counter(out, "purges_total", "Purges received.", s->purges.orders);
+    gauge(out, "purge_rules", "Purges that are remembered.", s->purges.rules);
+    gauge(out, "purge_rules_max", "Room for these.", s->purges.rules_max);
+    counter(out, "purge_rules_folded_total", "Purges that became part of a wider one for want of room.",
+            s->purges.folded);
+    counter(out, "purge_rules_retired_total", "Purges forgotten as no older object is left.",
+            s->purges.retired);
+    gauge(out, "purge_log_durable", "1 when all purges are on the disk.", s->purges.is_durable);
     counter(out, "access_log_records_total", "Requests put into the access log's buffers.",
             s->access_log.records);
     counter(out, "access_log_dropped_total", "Requests not logged, because the buffer was full.",

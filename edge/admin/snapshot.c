@@ -72,6 +72,7 @@ bool snapshot_take(const struct admin_source *source, int64_t wall_ms, struct sn
         store_stats(source->store, &s.store);
     if (source->limits)
         limits_stats(source->limits, &s.limits);
+    purge_stats(source->purge.purges, &s.purges);
     if (source->access_log)
         access_log_stats(source->access_log, &s.access_log);
     if (source->certificates)

@@ -347,6 +347,20 @@ static void write_time(struct json *j, const char *name, int64_t wall_ms)
     json_text(j, name, slice_of(text));
 }
 
+static void write_purges(struct json *j, const struct purge_stats *purges)
+{
+    json_open(j, "purges", '{');
+    json_u64(j, "received", purges->orders);
+    json_u64(j, "rules", purges->rules);
+    json_u64(j, "rules_max", purges->rules_max);
+    json_u64(j, "folded", purges->folded);
+    json_u64(j, "retired", purges->retired);
+    json_u64(j, "newest", purges->newest);
+    json_u64(j, "floor", purges->floor);
+    json_bool(j, "durable", purges->is_durable);
+    json_close(j, '}');
+}
+
 bool stats_write(const struct snapshot *s, struct buf *out)
 {
     const struct admin_source *source = s->source;
@@ -370,6 +384,7 @@ bool stats_write(const struct snapshot *s, struct buf *out)
     write_overload(&j, s);
     write_tls(&j, s);
     write_latency(&j, s->ledger);
+    write_purges(&j, &s->purges);
     json_open(&j, "access_log", '{');
     json_u64(&j, "records", s->access_log.records);
     json_u64(&j, "dropped", s->access_log.dropped);
