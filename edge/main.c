@@ -134,6 +134,7 @@ static int build_store(struct edge *e, struct buf *error)
         .disk_count = c->arena.disk_count,
         .region_bytes = c->arena.region_size_bytes,
         .transient_bytes = c->limits.transient_bytes_max,
+        .scrub_interval_ms = c->arena.scrub_interval_ms == CONFIG_NONE ? 0 : c->arena.scrub_interval_ms,
     };
     return store_open(&options, error, &e->store);
 }

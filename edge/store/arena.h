@@ -84,6 +84,11 @@ int arena_reserve(struct arena *a, unsigned stream, uint64_t prefix_bytes, uint6
 void arena_trim(struct arena *a, struct arena_extent *x, uint64_t end_offset_bytes);
 void arena_finish(struct arena *a, struct arena_extent *x);
 
+/* A reference to the region in this slot, if it can be found and nothing more is appended to it; *ret_begin
+ * is where its records begin. */
+struct store_region *arena_ref_finished(struct arena *a, uint32_t slot, struct arena_place *ret_begin);
+void arena_touch(struct arena *a, struct store_region *r); /* it was written to: to be synced */
+
 /* Places of regions are below this. */
 uint32_t arena_slots(const struct arena *a);
 

@@ -145,3 +145,26 @@ void arena_lose_bad(struct arena *a)
         region_unref(region);
     }
 }
+
+/* ---- scrubbing ---- */
+
+struct store_region *arena_ref_finished(struct arena *a, uint32_t slot, struct arena_place *ret_begin)
+{
+    struct arena_region *r = &a->pool[slot];
+    pthread_mutex_lock(&a->mutex);
+    bool is_finished = atomic_load_explicit(&r->region.sequence, memory_order_relaxed) != 0 &&
+                       !r->is_current && !r->is_pending && r->writers == 0;
+    if (is_finished) {
+        region_ref(&r->region);
+        *ret_begin = (struct arena_place){r->slot, r->file_sequence, REGION_HEAD_BYTES};
+    }
+    pthread_mutex_unlock(&a->mutex);
+    return is_finished ? &r->region : NULL;
+}
+
+void arena_touch(struct arena *a, struct store_region *region)
+{
+    pthread_mutex_lock(&a->mutex);
+    arena_region_of(region)->is_dirty = true;
+    pthread_mutex_unlock(&a->mutex);
+}

@@ -61,6 +61,16 @@ static int keeper_begin(struct disk *d)
     return keeper_start(&options, &d->keeper);
 }
 
+static int scrub_begin(struct disk *d)
+{
+    struct scrub_options options = {.arena = d->arena,
+                                    .index = d->index,
+                                    .superblock = d->superblock,
+                                    .path = d->options.path,
+                                    .interval_ms = d->options.scrub_interval_ms};
+    return d->options.scrub_interval_ms ? scrub_start(&options, &d->scrub) : 0;
+}
+
 static int evacuation_begin(struct disk *d, uint64_t objects)
 {
     const struct disk_options *o = &d->options;
@@ -134,7 +144,7 @@ static int arena_start(struct disk *d, struct buf *error)
         rv = index_open(&d->folder, d->arena, d->superblock->arena_id, bucket_count, error, &d->index);
     if (rv == 0 && (rv = evacuation_begin(d, o->size_bytes / average)) < 0)
         buf_printf(error, "arena %s: there is not enough memory for its policy", o->path);
-    if (rv == 0 && (rv = keeper_begin(d)) < 0)
+    if (rv == 0 && ((rv = keeper_begin(d)) < 0 || (rv = scrub_begin(d)) < 0))
         buf_printf(error, "arena %s: its thread cannot be started: %s", o->path, strerror(-rv));
     if (rv == 0 && d->prefetch)
         prefetch_keep(d->prefetch, index_map(d->index));
@@ -150,6 +160,7 @@ void disk_close(struct disk *d)
     }
     if (d->arena)
         arena_stop(d->arena);
+    scrub_stop(d->scrub);
     if (d->keeper)
         keeper_stop(d->keeper);
     prefetch_close(d->prefetch);
@@ -226,6 +237,8 @@ void disk_let_go(struct disk *d)
 {
     d->is_let_go = true;
     keeper_let_go(d->keeper);
+    if (d->scrub)
+        scrub_let_go(d->scrub);
     arena_let_go(d->arena);
 }
 
@@ -422,7 +435,13 @@ void disk_add_stats(struct disk *d, bool is_used, struct store_stats *stats)
     stats->syncs += keeper.syncs;
     stats->verified_objects += keeper.verified;
     stats->restored_objects += keeper.restored;
-    uint64_t damaged = counter_read(&d->damaged_objects) + evacuated.damaged;
+    struct scrub_stats scrub = {.passes = 0};
+    if (d->scrub)
+        scrub_stats(d->scrub, &scrub);
+    stats->scrubbed_objects += scrub.objects;
+    stats->scrubbed_bytes += scrub.bytes;
+    stats->scrub_passes += scrub.passes;
+    uint64_t damaged = counter_read(&d->damaged_objects) + evacuated.damaged + scrub.damaged;
     stats->damaged_objects += damaged + keeper.damaged;
     stats->io_errors += disk_errors(d) + damaged;
 }

@@ -13,6 +13,7 @@
 #include "store/index.h"
 #include "store/keeper.h"
 #include "store/prefetch.h"
+#include "store/scrub.h"
 #include "store/store.h"
 
 struct disk_options {
@@ -20,6 +21,7 @@ struct disk_options {
     uint64_t size_bytes, region_bytes;
     uint64_t object_bytes_avg;
     uint32_t sync_interval_ms;
+    uint64_t scrub_interval_ms; /* 0: never */
     const uint8_t *hash_secret; /* of the keys that are looked up; a new arena keeps it */
     uint64_t epoch;             /* of the disks it is used with: see superblock.h */
     enum store_eviction eviction;
@@ -40,6 +42,7 @@ struct disk {
     struct arena *arena;
     struct index *index;
     struct keeper *keeper;
+    struct scrub *scrub; /* NULL: never */
     struct worth *worth;
     struct shares *shares;
     struct evacuator *evacuator;

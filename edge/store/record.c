@@ -2,7 +2,11 @@
 /* The bytes of a record, written and judged. */
 #include "store/record.h"
 
+#include <errno.h>
+#include <unistd.h>
+
 #include "base/check.h"
+#include "base/fault.h"
 
 #define FRONT_BODY_BYTES 4096u /* markers and names of representations are read with their heads */
 
@@ -192,6 +196,62 @@ bool record_verify(const struct store_region *region, const struct arena_place *
     struct slice key_text = {text, h->key_size}, head = {text + h->key_size, h->head_size};
     return h->text_sum == text_sum(key_text, head) &&
            h->body_sum == hash_sum((const char *)h + h->body_distance_bytes, h->body_size_bytes);
+}
+
+static int read_file(const struct store_region *region, char *buffer, size_t size, uint64_t offset_bytes)
+{
+    if (FAULT("store.scrub_read"))
+        return -EIO;
+    while (size > 0) {
+        ssize_t n = pread(region->fd, buffer, size, (off_t)offset_bytes);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return -EIO;
+        buffer += n;
+        size -= (size_t)n;
+        offset_bytes += (uint64_t)n;
+    }
+    return 0;
+}
+
+static int sum_file(const struct store_region *region, uint64_t offset_bytes, uint64_t size, char *buffer,
+                    uint64_t *ret_sum)
+{
+    struct hash_stream *sum = hash_stream_new();
+    int rv = sum ? 0 : -ENOMEM;
+    while (rv == 0 && size > 0) {
+        size_t part = size < RECORD_READ_BYTES ? (size_t)size : RECORD_READ_BYTES;
+        rv = read_file(region, buffer, part, offset_bytes);
+        if (rv == 0)
+            hash_stream_add(sum, buffer, part);
+        offset_bytes += part;
+        size -= part;
+    }
+    if (rv == 0)
+        *ret_sum = hash_stream_value(sum);
+    if (sum)
+        hash_stream_free(sum);
+    return rv;
+}
+
+int record_verify_file(const struct store_region *region, const struct arena_place *place, char *buffer)
+{
+    const struct record_header *found = sealed_header(region, place);
+    if (!found)
+        return -EBADMSG;
+    struct record_header h = *found;
+    size_t text_size = (size_t)h.key_size + h.head_size;
+    uint64_t sum;
+    if (text_size > RECORD_READ_BYTES)
+        return -EBADMSG;
+    int rv = read_file(region, buffer, text_size, place->offset_bytes + sizeof(h));
+    if (rv < 0)
+        return rv;
+    if (h.text_sum != text_sum(slice_make(buffer, h.key_size), slice_make(buffer + h.key_size, h.head_size)))
+        return -EBADMSG;
+    rv = sum_file(region, place->offset_bytes + h.body_distance_bytes, h.body_size_bytes, buffer, &sum);
+    return rv < 0 ? rv : h.body_sum == sum ? 0 : -EBADMSG;
 }
 
 int record_condemn(struct store_region *region, const struct arena_place *place, uint64_t span_bytes)

@@ -66,6 +66,11 @@ uint64_t record_front_bytes(const struct store_region *region, const struct aren
 /* Whether key text, head and body of a record that was examined are what was stored: reads all of it. */
 bool record_verify(const struct store_region *region, const struct arena_place *place);
 
+/* The same by reading the file, through `buffer` of RECORD_READ_BYTES, so that a bad sector is an error and
+ * no signal. 0, -EBADMSG, or -EIO. */
+#define RECORD_READ_BYTES ((size_t)256 * 1024)
+int record_verify_file(const struct store_region *region, const struct arena_place *place, char *buffer);
+
 /* Writes over the header, so that the record is never found again. 0 or -EIO. */
 int record_condemn(struct store_region *region, const struct arena_place *place, uint64_t span_bytes);
 

@@ -62,6 +62,7 @@ struct store_options {
     uint64_t
         object_bytes_avg; /* expected size of an object: sizes the index. 0: 256 KiB, less on a small disk */
     uint32_t sync_interval_ms; /* how long what was stored may not be on the disk yet; 0: the default (3 s) */
+    uint64_t scrub_interval_ms; /* in which all that is kept is read once to verify it; 0: never */
     enum store_eviction eviction;
     uint32_t site_count;              /* their ids are 1 to this */
     const struct store_share *shares; /* by site id - 1; NULL: none. For store_open only */
@@ -210,6 +211,7 @@ struct store_stats {
     uint64_t kept_bytes, dropped_bytes; /* of regions that went: written again, let go. Since the start */
     uint64_t hurried_regions;           /* they went before that could be decided */
     uint64_t disks, disks_failed;
+    uint64_t scrub_passes, scrubbed_objects, scrubbed_bytes;      /* since the start */
     uint64_t syncs;                                               /* since the start, as all that follow */
     uint64_t verified_objects, damaged_objects, restored_objects; /* by recovery; by whoever; found again */
     uint64_t refused_objects, refused_bytes;                      /* not worth storing, since the start */

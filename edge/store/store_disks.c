@@ -67,6 +67,7 @@ static int open_disk(struct store *s, const struct store_options *o, size_t numb
                                    .region_bytes = o->region_bytes,
                                    .object_bytes_avg = o->object_bytes_avg,
                                    .sync_interval_ms = o->sync_interval_ms,
+                                   .scrub_interval_ms = o->scrub_interval_ms,
                                    .hash_secret = s->hash_secret,
                                    .epoch = s->epoch,
                                    .eviction = o->eviction,

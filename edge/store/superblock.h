@@ -51,7 +51,8 @@ struct superblock {
     uint32_t next_sequence; /* of the next region; grows with each, never comes again */
     uint32_t recovery;      /* enum superblock_recovery, or-ed */
     uint64_t epoch;         /* of the disks that are used together; less than theirs: it was away meanwhile */
-    char unused[3976];
+    uint32_t scrub_slot;    /* that is read next, to compare it with its sums */
+    char unused[3972];
     struct superblock_region regions[SUPERBLOCK_REGIONS_MAX];
 };
 
