@@ -133,6 +133,7 @@ static void add_flights(struct ledger_sum *sum, const struct ledger_flights *f)
     sum->flights_dropped += counter_read(&f->dropped);
     sum->flights_not_kept += counter_read(&f->not_kept);
     sum->flights_corrupt += counter_read(&f->corrupt);
+    sum->hit_for_miss += counter_read(&f->hit_for_miss);
     sum->orphans_finished += counter_read(&f->orphans_finished);
     sum->orphans_finished_bytes += counter_read(&f->orphans_finished_bytes);
     sum->orphans_dropped_bytes += counter_read(&f->orphans_dropped_bytes);

@@ -45,11 +45,12 @@ void ledger_received(struct ledger *l, unsigned site_id, enum content_class c, e
 struct ledger_flights {
     counter_t started, ended;
     counter_t readers_joined, readers_left;
-    counter_t coalesced; /* requests that joined a flight instead of asking the origin */
-    counter_t failed;    /* ended by an origin's failure */
-    counter_t dropped;   /* ended because no reader was left */
-    counter_t not_kept;  /* ended well, but nothing was stored */
-    counter_t corrupt;   /* failed, as the body was not what its digest says */
+    counter_t coalesced;    /* requests that joined a flight instead of asking the origin */
+    counter_t failed;       /* ended by an origin's failure */
+    counter_t dropped;      /* ended because no reader was left */
+    counter_t not_kept;     /* ended well, but nothing was stored */
+    counter_t corrupt;      /* failed, as the body was not what its digest says */
+    counter_t hit_for_miss; /* requests that went to the origin at once: what they ask for is not shared */
     counter_t orphans_finished, orphans_finished_bytes; /* ended well without a reader; received for nobody */
     counter_t orphans_dropped_bytes; /* of those dropped: what of the body had been received */
 };
@@ -80,8 +81,8 @@ struct ledger_sum {
     uint64_t latency_buckets[CAUSE_COUNT][LEDGER_LATENCY_BUCKETS];
     uint64_t latency_sum_us[CAUSE_COUNT];
     uint64_t flights_started, flights_ended, readers_joined, readers_left, coalesced, flights_failed,
-        flights_dropped, flights_not_kept, flights_corrupt, orphans_finished, orphans_finished_bytes,
-        orphans_dropped_bytes;
+        flights_dropped, flights_not_kept, flights_corrupt, hit_for_miss, orphans_finished,
+        orphans_finished_bytes, orphans_dropped_bytes;
 };
 struct ledger_sum *ledger_sum_new(struct ledger *const *ledgers,
                                   size_t count); /* any thread; NULL when memory is out */

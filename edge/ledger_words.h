@@ -54,7 +54,7 @@ enum cause {
     F(REQUEST, "request")     /* the viewer asked for that, though it was fresh */ \
     F(PARTIAL, "partial")     /* the range that was asked for is not all there */  \
     F(METHOD, "method")       /* no cache answers it */                            \
-    F(BYPASS, "bypass")       /* which variant it means cannot be told */
+    F(BYPASS, "bypass")       /* which variant it means cannot be told, or nobody shares it */
 
 enum forward {
 #define F(name, word) FORWARD_##name,
@@ -84,6 +84,8 @@ enum forward {
     R(OVERLOADED_UPLINK, "overloaded_uplink", 503)           \
     R(CLIENT_RATE, "too_many_requests_of_client", 429)       \
     R(SITE_RATE, "too_many_requests_of_site", 503)           \
+    R(CLIENT_MISSES, "client_miss_budget", 503)              \
+    R(SITE_MISSES, "site_miss_budget", 503)                  \
     R(NO_MEMORY, "out_of_memory", 503)
 
 enum refusal {

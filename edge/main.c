@@ -44,6 +44,8 @@ struct edge {
     struct certificates *certificates; /* NULL: no listener has TLS */
     struct limits *limits;
     struct upstreams *upstreams;
+    struct admit *admit;
+    struct hit_for_miss *hit_for_miss;
     struct machine machine;
     const struct overload **overloads;
     size_t worker_count;
@@ -70,6 +72,10 @@ static int build_sites(struct edge *e, struct buf *error)
         r = certificates_new(c, e->sites, error, &e->certificates);
     if (r == 0)
         r = upstreams_new(c, e->worker_count, error, &e->upstreams);
+    e->admit = admit_new(c->site_count);
+    e->hit_for_miss = hit_for_miss_new();
+    if (r == 0 && (!e->admit || !e->hit_for_miss))
+        r = -ENOMEM;
     return r;
 }
 
@@ -267,6 +273,8 @@ static int prepare_workers(struct edge *e)
         .tls_server = certificates_server(e->certificates),
         .limits = e->limits,
         .upstreams = e->upstreams,
+        .admit = e->admit,
+        .hit_for_miss = e->hit_for_miss,
         .machine = &e->machine,
     };
     int r = 0;
@@ -454,6 +462,8 @@ static void edge_fini(struct edge *e)
     access_log_close(e->access_log);
     certificates_free(e->certificates);
     upstreams_free(e->upstreams);
+    admit_free(e->admit);
+    hit_for_miss_free(e->hit_for_miss);
     geo_unref(e->geo);
     if (e->catalog)
         catalog_free(e->catalog);

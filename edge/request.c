@@ -68,6 +68,11 @@ static void on_disk_ready(struct store_reader *disk)
     request_run(container_of(disk, struct request, disk));
 }
 
+static void on_turn(struct timer *t)
+{
+    request_run(container_of(t, struct request, turn_due));
+}
+
 static void on_resume(struct later *later)
 {
     request_run(container_of(later, struct request, resume));
@@ -97,6 +102,7 @@ static struct request *request_new(struct request_env *env)
     list_init(&r->node);
     list_init(&r->reader.node);
     later_init(&r->resume, on_resume);
+    timer_init(&r->turn_due, on_turn);
     store_reader_init(&r->disk, &env->disk, on_disk_ready);
     r->reader.on_progress = on_progress;
     r->reader.on_informational = on_informational;
@@ -171,6 +177,8 @@ static void conclude(struct request *r)
     store_release(&r->object);
     store_release(&r->stale);
     later_stop(&r->resume);
+    timer_stop(&r->turn_due);
+    admit_release(r->env->admit, &r->ticket);
     request_parts_free(r);
     r->x = NULL;
     r->state = REQUEST_ENDED;

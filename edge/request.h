@@ -10,8 +10,8 @@
 #include "catalog.h"
 #include "http/exchange.h"
 #include "limits.h"
-#include "overload.h"
 #include "origin/origin.h"
+#include "overload.h"
 #include "route/route.h"
 #include "site.h"
 #include "store/store_reader.h"
@@ -35,8 +35,10 @@ struct request_env {
     struct ledger *ledger;
     struct access_log *access_log; /* NULL: none */
     struct limits *limits;
+    struct admit *admit;
+    struct hit_for_miss *hit_for_miss;
     const struct overload *overload;
-    struct list free_requests;     /* request.c's pool */
+    struct list free_requests; /* request.c's pool */
     size_t free_count;
     struct buf scratch; /* for the head being written */
 };

@@ -45,10 +45,16 @@ static enum flight_state fetch_slice(struct request *r, const struct store_key *
         .generation = r->generation,
     };
     flight_leave(&r->reader);
+    r->is_turned_away = r->state != REQUEST_SEND && !request_may_lead(r, &want, &r->turned_step);
+    if (r->is_turned_away) /* before the head that can be said; later it is too late */
+        return FLIGHT_FAILED;
     switch (flight_join(r->env->flights, &want, slice_key, &r->reader, r->env->worker, &flight, &r->object)) {
-    case FLIGHT_STORED: break;
+    case FLIGHT_STORED: admit_release(r->env->admit, &r->ticket); break;
     case FLIGHT_NO_MEMORY: return FLIGHT_FAILED;
-    case FLIGHT_FOLLOWING: r->byte_cause = CAUSE_COALESCED; break;
+    case FLIGHT_FOLLOWING:
+        admit_release(r->env->admit, &r->ticket);
+        r->byte_cause = CAUSE_COALESCED;
+        break;
     case FLIGHT_LEADING:
         r->byte_cause = CAUSE_MISS;
         request_lead(r, flight, CAUSE_MISS, if_range_of(r));

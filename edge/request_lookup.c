@@ -79,7 +79,12 @@ void request_lead(struct request *r, struct flight *flight, enum cause cause, st
         .total_bytes = r->total_bytes,
         .content_class = r->content_class,
         .cause = cause,
+        .ticket = r->ticket,
     };
+    if (request.ticket.site_id == 0) /* nobody was there to ask, or it was too late for that */
+        request.ticket =
+            admit_force(r->env->admit, &r->site.site->config->misses, r->site.site->id, &r->viewer);
+    r->ticket = (struct admit_ticket){0};
     origin_fill(r->env->origin, &request);
 }
 
@@ -100,10 +105,42 @@ static enum step shed(struct request *r)
     return request_refuse(r, overload_refusal(r->env->overload));
 }
 
+static enum step turn_away(struct request *r, enum refusal refusal, uint64_t wait_us)
+{
+    if (may_use_stale(r))
+        return use_stale(r);
+    r->retry_after_s = (unsigned)((wait_us + 999999) / 1000000);
+    return request_refuse(r, refusal);
+}
+
+bool request_may_lead(struct request *r, const struct flight_want *want, enum step *ret_step)
+{
+    const struct site *site = r->site.site;
+    uint64_t now_us = loop_now_ms(r->env->loop) * 1000, wait_us;
+    if (r->ticket.site_id != 0 || (want && flight_would_follow(r->env->flights, want)))
+        return true;
+    switch (admit_ask(r->env->admit, &site->config->misses, site->id, &r->viewer, now_us, &r->turn,
+                      &r->ticket, &wait_us)) {
+    case ADMIT_GO: return true;
+    case ADMIT_NOT_CLIENT: *ret_step = turn_away(r, REFUSAL_CLIENT_MISSES, wait_us); return false;
+    case ADMIT_NOT_SITE: *ret_step = turn_away(r, REFUSAL_SITE_MISSES, wait_us); return false;
+    case ADMIT_WAIT: break;
+    }
+    store_release(&r->stale);
+    store_release(&r->object);
+    r->state = REQUEST_LOOKUP; /* by then it may be kept, or on its way */
+    timer_start(r->env->loop, &r->turn_due, wait_us / 1000 + 1);
+    *ret_step = STEP_WAIT;
+    return false;
+}
+
 static enum step ask_privately(struct request *r)
 {
+    enum step step;
     if (must_shed(r))
         return shed(r);
+    if (!request_may_lead(r, NULL, &step))
+        return step;
     r->is_private = true;
     struct flight_want want = want_of(r, false);
     struct flight *flight = flight_new_private(r->env->flights, &want, &r->reader, r->env->worker);
@@ -130,14 +167,30 @@ static void revalidate_in_background(struct request *r)
         request_lead(r, flight, r->is_purged ? CAUSE_PURGED : CAUSE_EXPIRED, (struct slice){NULL, 0});
 }
 
+/* Nobody shares what it asks for, as was seen a moment ago. */
+static enum step pass(struct request *r)
+{
+    counter_add(&ledger_flights(r->env->ledger)->hit_for_miss, 1);
+    r->forward = FORWARD_BYPASS;
+    return ask_privately(r);
+}
+
 static enum step join_flight(struct request *r, bool has_stale)
 {
+    enum step step;
     struct flight *flight;
     struct flight_want want = want_of(r, has_stale);
+    if (hit_for_miss_has(r->env->hit_for_miss, r->base_hash, loop_now_ms(r->env->loop)))
+        return pass(r);
+    if (!must_shed(r) && !request_may_lead(r, &want, &step))
+        return step;
     switch (flight_join(r->env->flights, &want, &r->key, &r->reader, r->env->worker, &flight, &r->object)) {
-    case FLIGHT_STORED: return use_object(r, CAUSE_HIT);
+    case FLIGHT_STORED: admit_release(r->env->admit, &r->ticket); return use_object(r, CAUSE_HIT);
     case FLIGHT_NO_MEMORY: return request_refuse(r, REFUSAL_NO_MEMORY);
-    case FLIGHT_FOLLOWING: r->cause = r->byte_cause = CAUSE_COALESCED; break;
+    case FLIGHT_FOLLOWING:
+        admit_release(r->env->admit, &r->ticket);
+        r->cause = r->byte_cause = CAUSE_COALESCED;
+        break;
     case FLIGHT_LEADING:
         if (must_shed(r)) {
             flight_leave(&r->reader);
@@ -288,6 +341,7 @@ static bool may_use_stale(const struct request *r)
 static enum step use_stale(struct request *r)
 {
     flight_leave(&r->reader);
+    r->is_private = false; /* what may have been asked for privately is not what is sent */
     store_object_copy(&r->stale, &r->object);
     return use_object(r, CAUSE_STALE);
 }
@@ -353,12 +407,17 @@ static enum step ask_again(struct request *r);
 
 /* The head is in the store, but is the slice that the body begins with? If not the response waits for the
  * head of that slice's flight: which may fail while that can still be told, or bring another version. */
-static bool must_await_slice(struct request *r)
+static bool must_await_slice(struct request *r, enum step *ret_step)
 {
     bool has_body = !r->is_head && r->position_bytes < r->end_bytes;
     if (r->cause != CAUSE_HIT || !r->representation || !has_body)
         return false;
-    if (request_find_slice(r) != FLIGHT_BYTES || r->object.region)
+    r->is_turned_away = false;
+    enum flight_state state = request_find_slice(r);
+    *ret_step = r->is_turned_away ? r->turned_step : STEP_NEXT;
+    if (r->is_turned_away)
+        return true;
+    if (state != FLIGHT_BYTES || r->object.region)
         return false;
     r->cause = r->byte_cause;
     r->forward = FORWARD_PARTIAL;
@@ -385,8 +444,9 @@ static enum step respond(struct request *r, const struct reply_stored *stored, i
         r->status = condition == CONDITION_NOT_MODIFIED ? 304 : 412;
         r->end_bytes = r->position_bytes = size = 0;
     }
-    if (must_await_slice(r))
-        return STEP_NEXT;
+    enum step step;
+    if (must_await_slice(r, &step))
+        return step;
     if (r->reader.flight && !r->is_head && !flight_can_serve(&r->reader, r->position_bytes, r->end_bytes)) {
         r->has_range = r->status == 206 && !r->parts;
         return ask_again(r); /* for the whole, when not even its size was known before */
@@ -534,6 +594,8 @@ enum step request_await_head(struct request *r)
     r->is_stored = head->is_kept;
     if (r->is_private)
         r->cause = r->byte_cause = r->is_head ? CAUSE_MISS : CAUSE_UNCACHEABLE;
+    else if (r->cause == CAUSE_UNCACHEABLE) /* as was thought */
+        r->cause = r->byte_cause = CAUSE_MISS;
     r->content_class = head->content_class;
     r->is_validated = false;
     r->total_bytes = flight_total_size(&r->reader);

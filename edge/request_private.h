@@ -23,6 +23,11 @@ struct request {
     enum request_state state;
     bool is_running, run_again;
     struct later resume; /* the send budget was used up */
+    struct timer turn_due;
+    struct admit_turn turn;     /* in line for asking an origin */
+    struct admit_ticket ticket; /* for the fill that is about to be started */
+    bool is_turned_away;        /* a slice was to be fetched, but may not: turned_step is what follows */
+    enum step turned_step;
 
     struct site_match site;
     struct addr viewer;
@@ -90,6 +95,10 @@ enum step request_await_head(struct request *r);
 /* Tells the store of the request for what stands, or not, under the key: `o` NULL: it does not. */
 void request_ask(struct request *r, const struct store_key *key, const struct store_hint *hint,
                  const struct store_object *o);
+
+/* Whether the request may have an origin asked for what it wants, or need not as it will follow a flight
+ * (want NULL: it will not). False: *ret_step is what to do instead: wait and look again, or it has ended. */
+bool request_may_lead(struct request *r, const struct flight_want *want, enum step *ret_step);
 
 /* Has the origin fill a flight that this request leads. */
 void request_lead(struct request *r, struct flight *flight, enum cause cause, struct slice if_range);

@@ -146,6 +146,8 @@ int worker_prepare(struct worker *w, const struct worker_shared *shared)
         .catalog = shared->catalog,
         .ledger = w->ledger,
         .upstreams = shared->upstreams,
+        .admit = shared->admit,
+        .hit_for_miss = shared->hit_for_miss,
         .is_checker = w->index == 0,
     };
     w->env = (struct request_env){
@@ -168,6 +170,8 @@ int worker_prepare(struct worker *w, const struct worker_shared *shared)
         .catalog = shared->catalog,
         .ledger = w->ledger,
         .access_log = shared->access_log,
+        .admit = shared->admit,
+        .hit_for_miss = shared->hit_for_miss,
         .limits = shared->limits,
         .overload = &w->overload,
     };

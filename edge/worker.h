@@ -29,6 +29,8 @@ struct worker_shared {
     const struct machine *machine;
     struct tls_server *tls_server; /* NULL: no listener has TLS */
     struct upstreams *upstreams;
+    struct admit *admit;
+    struct hit_for_miss *hit_for_miss;
 };
 
 /* Two steps, as flights need the mailboxes of all workers. Both on the main thread, before worker_start. */

@@ -519,3 +519,192 @@ def test_an_address_that_does_not_answer(edge, origin):
         server.on(f"/{i}.ts", [*answer(200, DATA, ONE), close()])
         assert body(scene.get(f"/{i}.ts")) == DATA
     assert scene.stats()["origin"]["results"]["ok"] == 3
+
+
+# --- what may be asked ---------------------------------------------------------------------------------------------
+
+
+FLOODER, OTHER = {"X-Forwarded-For": "198.51.100.1"}, {"X-Forwarded-For": "203.0.113.9"}
+PROXY = {"trusted_proxies": ["127.0.0.0/8"]}
+
+
+def test_a_flood_of_misses_costs_its_own_client(edge, origin):
+    """One client asks for what nobody has, again and again: most of it is refused, with a name and a time. Its hits, and
+    hits and misses of another client, go on; and so do joins of what is on its way.
+    """
+    server = origin()
+    scene = Scene(edge, server, site={"misses": {"client_rate": 1, "client_burst": 5, "wait": "100ms"}}, **PROXY)
+    for path in ("/hit.ts", "/a.ts", "/b.ts", "/c.ts"):
+        server.on(path, answer(200, DATA, ONE))
+    assert body(scene.get("/hit.ts", OTHER)) == DATA
+    refused = 0
+    with scene.connect() as flooder:
+        for i in range(60):
+            flooder.request(f"/hit.ts?random={i}", FLOODER)
+            response = flooder.response()
+            refused += response.status == 503
+            if response.status == 503:
+                assert (cache_status(response)["detail"], response.fields["Retry-After"]) == ("client_miss_budget", "1")
+            flooder.request("/hit.ts", FLOODER)
+            assert "hit" in cache_status(flooder.response())
+    assert refused >= 40
+    assert server.count() == 1 + 60 - refused
+    for path in ("/a.ts", "/b.ts", "/c.ts"):
+        response = scene.get(path, OTHER)
+        assert (response.status, cache_status(response)["fwd"]) == (200, "uri-miss")
+    assert scene.stats()["refusals"]["client_miss_budget"] == refused
+
+
+def test_joins_are_free(edge, origin):
+    """Who has used up all of its budget still follows what others have asked for."""
+    scene, gate = Scene(edge, origin(), site={"misses": {"client_rate": 1, "client_burst": 1, "wait": "1ms"}}, **PROXY), threading.Event()
+    scene.server.on("/live.ts", [wait(gate), *answer(200, DATA, ONE)])
+    scene.server.on("/seg.ts", answer(200, DATA, ONE))
+    statuses = [scene.get(f"/seg.ts?{i}", FLOODER).status for i in range(8)]
+    assert statuses[0] == 200 and 503 in statuses
+    with scene.connect() as one, scene.connect() as other:
+        one.request("/live.ts", OTHER)
+        scene.wait_for("flights.active", 1)
+        other.request("/live.ts", FLOODER)
+        scene.wait_for("flights.readers", 2)
+        gate.set()
+        assert body(one.response()) == body(other.response()) == DATA
+
+
+def test_turns_come(edge, origin):
+    """More than the rate, but not for long: each waits a little, and nobody is refused."""
+    scene = Scene(edge, origin(), site={"misses": {"client_rate": 100, "client_burst": 1, "wait": "30s"}}, **PROXY)
+    scene.server.on("/seg.ts", answer(200, b"x", ONE))
+    viewers = [scene.connect() for _ in range(30)]
+    for i, viewer in enumerate(viewers):
+        viewer.request(f"/seg.ts?{i}", FLOODER)
+    assert [viewer.response().status for viewer in viewers] == [200] * 30
+    assert scene.server.count() == 30
+
+
+def test_fills_of_a_client_at_a_time(edge, origin):
+    """A slow origin makes a few requests last: they wait for one another, and what has waited too long is refused."""
+    scene, gate = Scene(edge, origin(), site={"misses": {"client_fills": 2, "wait": "300ms"}}, **PROXY), threading.Event()
+    scene.server.on("/slow.ts", [wait(gate), *answer(200, DATA, ONE)])
+    scene.server.on("/seg.ts", answer(200, DATA, ONE))
+    viewers = [scene.connect() for _ in range(2)]
+    for i, viewer in enumerate(viewers):
+        viewer.request(f"/slow.ts?{i}", FLOODER)
+    scene.wait_for("flights.active", 2)
+    response = scene.get("/seg.ts?1", FLOODER)
+    assert (response.status, cache_status(response)["detail"]) == (503, "client_miss_budget")
+    assert scene.get("/seg.ts?1", OTHER).status == 200
+    gate.set()
+    for viewer in viewers:
+        assert body(viewer.response()) == DATA
+    assert scene.get("/seg.ts?2", FLOODER).status == 200
+
+
+def test_a_site_under_a_flood_leaves_the_others_alone(edge, origin):
+    """All of one site's fills are taken, by however many clients; another site's misses, and its own hits, succeed."""
+    server, gate = origin(), threading.Event()
+    sites = [{"name": "demo", "hosts": [HOST], "origin": server.url, "misses": {"site_fills": 4, "wait": "200ms"}},
+             {"name": "other", "hosts": ["other.test"], "origin": server.url}]
+    scene = Scene(lambda **fields: edge(**{**fields, "sites": sites}), server, **PROXY)
+    server.on("/slow.ts", [wait(gate), *answer(200, DATA, ONE)])
+    server.on("/seg.ts", answer(200, DATA, ONE))
+    assert body(scene.get("/seg.ts")) == DATA
+    viewers = [scene.connect() for _ in range(4)]
+    for i, viewer in enumerate(viewers):
+        viewer.request(f"/slow.ts?{i}", {"X-Forwarded-For": f"198.51.100.{i}"})
+    scene.wait_for("flights.active", 4)
+    response = scene.get("/seg.ts?1", OTHER)
+    assert (response.status, cache_status(response)["detail"]) == (503, "site_miss_budget")
+    assert "hit" in cache_status(scene.get("/seg.ts", OTHER))
+    for i in range(10):
+        assert body(scene.get(f"/seg.ts?{i}", OTHER, host="other.test")) == DATA
+    gate.set()
+    for viewer in viewers:
+        assert body(viewer.response()) == DATA
+    assert body(scene.get("/seg.ts?1", OTHER)) == DATA
+
+
+def test_a_flood_of_seeks(edge, origin):
+    """Slices cost what they cost: who seeks wildly in a large file is held back before the head, and what has begun goes
+    on to its end.
+    """
+    scene, data = Scene(edge, origin(), site={"misses": {"client_rate": 1, "client_burst": 2, "wait": "1ms"}}, **PROXY), noise(12 * MIB)
+    scene.server.file("/movie.mp4", data, ONE)
+    statuses = [scene.get("/movie.mp4", {"Range": f"bytes={i * MIB}-{i * MIB + 9}", **FLOODER}).status for i in range(0, 12, 2)]
+    assert statuses[0] == 206 and statuses.count(503) >= 3
+    response = scene.get("/movie.mp4", OTHER)
+    assert (response.status, body(response)) == (200, data)
+
+
+def test_what_is_kept_stands_in_for_what_may_not_be_asked(edge, origin):
+    scene = Scene(edge, origin(), site={"misses": {"client_rate": 1, "client_burst": 1, "wait": "1ms"}}, **PROXY)
+    scene.server.on("/seg.ts", answer(200, DATA, {"Cache-Control": "max-age=1, stale-if-error=1000", "Age": "1"}))
+    assert scene.get("/seg.ts", OTHER).status == 200
+    for i in range(4):
+        scene.get(f"/seg.ts?{i}", FLOODER)
+    response = scene.get("/seg.ts", FLOODER)
+    assert (response.status, body(response)) == (200, DATA)
+    assert scene.records("/seg.ts", 2)[-1]["cause"] == "stale"
+
+
+# --- what is not shared --------------------------------------------------------------------------------------------
+
+
+PRIVATE = {"Cache-Control": "private, no-store"}
+
+
+def test_nobody_waits_for_what_is_not_shared(edge, origin):
+    """Once that is known of a URL its viewers are at the origin side by side; when it may be kept again, it is."""
+    scene, gate = Scene(edge, origin()), threading.Event()
+    scene.server.on("/me.json", answer(200, b"first", PRIVATE))
+    response = scene.get("/me.json")
+    assert cache_status(response)["fwd"] == "uri-miss"
+    scene.server.on("/me.json", [wait(gate), *answer(200, b"own", PRIVATE)])
+    viewers = [scene.connect() for _ in range(5)]
+    for viewer in viewers:
+        viewer.request("/me.json")
+    scene.server.wait_for_requests(6)
+    gate.set()
+    for viewer in viewers:
+        response = viewer.response()
+        assert (body(response), cache_status(response)["fwd"]) == (b"own", "bypass")
+    document = scene.wait_for("requests", 6)
+    assert document["flights"]["hit_for_miss"] == 5
+    assert document["by_cause"]["uncacheable"]["requests"] == 6
+    scene.server.on("/me.json", answer(200, b"public", ONE))
+    assert cache_status(scene.get("/me.json"))["stored"]
+    assert "hit" in cache_status(scene.get("/me.json"))
+    assert scene.stats()["flights"]["hit_for_miss"] == 6
+
+
+def test_errors_are_kept_by_class(edge, origin):
+    """Where the site wants it, those of a broken server too; but not in place of what is better."""
+    fresh = {"not_found": "1h", "not_found_playlist": "1h", "not_found_other": "1ms", "gone": "1h", "server_error": "1h"}
+    scene = Scene(edge, origin(), site={"freshness": fresh})
+    kept = {"/a.ts": 404, "/a.m3u8": 404, "/b.ts": 410, "/c.ts": 503}
+    for path, status in {**kept, "/a.bin": 404}.items():
+        scene.server.on(path, answer(status, b"no"))
+        assert [scene.get(path).status for _ in range(3)] == [status] * 3
+    assert [scene.server.count(path) for path in kept] == [1, 1, 1, 1]
+    until(lambda: scene.get("/a.bin").status == 404 and scene.server.count("/a.bin") >= 2, "another question for it")
+    scene.server.on_each("/d.ts", [answer(200, DATA, {"Cache-Control": "max-age=1, stale-if-error=1000", "Age": "1"}), answer(503)])
+    assert [scene.get("/d.ts").status for _ in range(3)] == [200] * 3
+
+
+def test_outcomes_of_orphans(edge, origin):
+    """What is finished for nobody, and what is dropped, in bytes."""
+    scene, gate = Scene(edge, origin()), threading.Event()
+    scene.server.on("/little.ts", [head(200, {**ONE, "Content-Length": SIZE}), send(DATA[:100_000]), wait(gate), send(DATA[100_000:])])
+    scene.server.on("/much.ts", [head(200, {**ONE, "Content-Length": 1000 * MIB}), send(DATA), hang()])
+    for path, size in (("/little.ts", 100_000), ("/much.ts", SIZE)):
+        with scene.connect() as viewer:
+            viewer.request(path)
+            viewer.read(size)
+            viewer.reset()
+    document = scene.wait_for("flights.dropped", 1)
+    assert document["flights"]["orphans_dropped_bytes"] == SIZE
+    gate.set()
+    document = scene.wait_for("flights.orphans_finished", 1)
+    assert document["flights"]["orphans_finished_bytes"] == SIZE - 100_000
+    assert document["origin"]["results"]["dropped"] == 1
+    assert "hit" in cache_status(scene.get("/little.ts"))

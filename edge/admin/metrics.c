@@ -191,6 +191,8 @@ static void write_flights(struct buf *out, const struct ledger_sum *sum)
             sum->flights_not_kept);
     counter(out, "flights_corrupt_total", "Flights whose body was not what its digest says.",
             sum->flights_corrupt);
+    counter(out, "hit_for_miss_total",
+            "Requests that went to the origin at once, as nobody shares the response.", sum->hit_for_miss);
     counter(out, "orphans_finished_total", "Flights that ended well without a reader.",
             sum->orphans_finished);
     counter(out, "orphans_finished_bytes_total", "Bytes that these received for nobody.",

@@ -152,6 +152,7 @@ static void write_flights(struct json *j, const struct ledger_sum *sum)
     json_u64(j, "dropped", sum->flights_dropped);
     json_u64(j, "not_kept", sum->flights_not_kept);
     json_u64(j, "corrupt", sum->flights_corrupt);
+    json_u64(j, "hit_for_miss", sum->hit_for_miss);
     json_u64(j, "orphans_finished", sum->orphans_finished);
     json_u64(j, "orphans_finished_bytes", sum->orphans_finished_bytes);
     json_u64(j, "orphans_dropped_bytes", sum->orphans_dropped_bytes);

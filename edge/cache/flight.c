@@ -362,6 +362,15 @@ enum flight_joined flight_join(struct flight_table *t, const struct flight_want 
     return joined;
 }
 
+bool flight_would_follow(struct flight_table *t, const struct flight_want *want)
+{
+    struct flight_shard *shard = &t->shards[want->key->hash.low % FLIGHT_SHARDS];
+    pthread_mutex_lock(&shard->mutex);
+    bool is_there = find(shard, want) != NULL;
+    pthread_mutex_unlock(&shard->mutex);
+    return is_there;
+}
+
 struct flight *flight_new_private(struct flight_table *t, const struct flight_want *want,
                                   struct flight_reader *reader, unsigned worker)
 {

@@ -100,6 +100,9 @@ enum flight_joined flight_join(struct flight_table *t, const struct flight_want 
                                const struct store_key *probe, struct flight_reader *reader, unsigned worker,
                                struct flight **ret_flight, struct store_object *ret_object);
 
+/* Whether a reader who joins now would follow. */
+bool flight_would_follow(struct flight_table *t, const struct flight_want *want);
+
 /* A flight nobody else can find, for a response known to be for one viewer. */
 struct flight *flight_new_private(struct flight_table *t, const struct flight_want *want,
                                   struct flight_reader *reader, unsigned worker);

@@ -35,20 +35,41 @@ static int64_t playlist_lifetime_ms(const struct hls_playlist *playlist,
 }
 
 /* What is not there may be there in a moment: a segment ahead of the live edge above all. Less than a target
- * duration, so that a player which asks a little early does not wait for a second one. */
-static int64_t missing_lifetime_ms(const struct policy_content *content,
-                                   const struct config_freshness *defaults)
+ * duration, so that a player which asks a little early does not wait for a second one. What is gone does not
+ * come back, and a server that is broken is better left alone. */
+static int64_t error_lifetime_ms(const struct policy *p, const struct policy_content *content,
+                                 const struct config_freshness *defaults)
 {
-    int64_t lifetime_ms = (int64_t)defaults->not_found_ms;
+    if (p->status == 410)
+        return (int64_t)defaults->gone_ms;
+    if (policy_is_server_error(p->status))
+        return (int64_t)defaults->server_error_ms;
+    if (content->content_class == CLASS_OTHER)
+        return (int64_t)defaults->not_found_other_ms;
+    int64_t lifetime_ms = (int64_t)(content->content_class == CLASS_PLAYLIST ? defaults->not_found_playlist_ms
+                                                                             : defaults->not_found_ms);
     int64_t half_target_ms = content->target_duration_ms / 2;
     return half_target_ms && half_target_ms < lifetime_ms ? half_target_ms : lifetime_ms;
+}
+
+static const char *error_rule(const struct policy *p, const struct policy_content *content)
+{
+    if (p->status == 410)
+        return "freshness.gone";
+    if (policy_is_server_error(p->status))
+        return "freshness.server_error";
+    switch (content->content_class) {
+    case CLASS_OTHER: return "freshness.not_found_other";
+    case CLASS_PLAYLIST: return "freshness.not_found_playlist";
+    default: return "freshness.not_found";
+    }
 }
 
 static int64_t default_lifetime_ms(const struct policy *p, const struct policy_content *content,
                                    const struct config_freshness *defaults)
 {
     if (p->status >= 400 && (content->content_class != CLASS_OTHER || p->source != FRESHNESS_HEURISTIC))
-        return missing_lifetime_ms(content, defaults);
+        return error_lifetime_ms(p, content, defaults);
     switch (content->content_class) {
     case CLASS_PLAYLIST: return playlist_lifetime_ms(content->playlist, defaults);
     case CLASS_SEGMENT: return (int64_t)defaults->segment_ms;
@@ -125,7 +146,7 @@ static const char *default_rule(const struct policy *p, const struct policy_cont
     if (content->content_class == CLASS_OTHER && p->source == FRESHNESS_HEURISTIC)
         return "a tenth of the time since Last-Modified, at most a day";
     if (p->status >= 400)
-        return "freshness.not_found";
+        return error_rule(p, content);
     return content->content_class == CLASS_PLAYLIST ? playlist_rule(content->playlist)
                                                     : rules[content->content_class];
 }

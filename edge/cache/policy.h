@@ -40,6 +40,12 @@ void policy_apply(const struct policy *p, const struct policy_content *content,
  * field of the site's `freshness`. */
 const char *policy_rule(const struct policy *p, const struct policy_content *content);
 
+/* Errors of servers that pass, as RFC 9110 has them: 500, 502, 503, 504. */
+static inline bool policy_is_server_error(unsigned status)
+{
+    return status == 500 || (status >= 502 && status <= 504);
+}
+
 /* A response that may be shared among those who wait for it now, whether or not it is kept afterwards. */
 bool policy_is_shareable(const struct policy *p);
 

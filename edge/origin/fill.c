@@ -16,6 +16,7 @@
 void fill_free(struct fill *f)
 {
     timer_stop(&f->retry);
+    admit_release(f->origin->options.admit, &f->ticket);
     list_remove(&f->node);
     free(f->ask);
     free(f->if_range);
@@ -180,11 +181,6 @@ static void on_informational(struct fetch *fetch, const struct http_head *head)
         flight_inform(f->flight, head->status, buf_slice(fields));
 }
 
-static bool is_server_failure(unsigned status)
-{
-    return status == 500 || (status >= 502 && status <= 504);
-}
-
 /* True: another origin is being asked. */
 static bool try_another_instead(struct fill *f)
 {
@@ -215,7 +211,7 @@ static void on_head_of_rest(struct fill *f, const struct http_head *head)
     struct judge_rest wanted = f->rest;
     wanted.first_bytes = fill_position(f);
     enum judge_rest_verdict verdict = judge_rest(head, &wanted);
-    fill_report(f, !is_server_failure(head->status));
+    fill_report(f, !policy_is_server_error(head->status));
     book(f);
     if (verdict == JUDGE_REST)
         return;
@@ -233,6 +229,19 @@ static void on_head_of_rest(struct fill *f, const struct http_head *head)
     fill_fail(f);
 }
 
+/* Whether those who come next had better wait for a response of their own. What this one viewer's request
+ * said (no-store, credentials) is no reason for others, nor is an error that passes. */
+static void remember(struct fill *f, const struct judgement *j)
+{
+    struct hit_for_miss *table = f->origin->options.hit_for_miss;
+    bool is_special =
+        f->asked.is_head || f->asked.is_passed || f->asked.is_no_store || f->asked.has_authorization;
+    if (j->is_private && !is_special && j->stored_status < 500)
+        hit_for_miss_add(table, f->key_hash, loop_now_ms(f->origin->options.loop));
+    else if (j->is_kept)
+        hit_for_miss_remove(table, f->key_hash);
+}
+
 static void on_head(struct fetch *fetch, const struct http_head *head)
 {
     struct fill *f = fetch_user(fetch);
@@ -243,8 +252,8 @@ static void on_head(struct fetch *fetch, const struct http_head *head)
         on_head_of_rest(f, head);
         return;
     }
-    fill_report(f, !is_server_failure(head->status));
-    if (is_server_failure(head->status) && try_another_instead(f))
+    fill_report(f, !policy_is_server_error(head->status));
+    if (policy_is_server_error(head->status) && try_another_instead(f))
         return;
     if (head->status == 304 && flight_stale(f->flight)) {
         on_not_modified(f, head);
@@ -267,6 +276,7 @@ static void on_head(struct fetch *fetch, const struct http_head *head)
     }
     f->policy = j.policy;
     f->is_kept = j.is_kept;
+    remember(f, &j);
     buf_clear(&o->stored_head);
     if (!reply_store_head(head, j.stored_status, f->site->config, now_ms, &o->stored_head)) {
         fill_cancel(f, ORIGIN_WORD_HEAD_TOO_LARGE);

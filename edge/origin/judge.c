@@ -122,6 +122,9 @@ void judge_response(const struct http_head *head, const struct flight *flight,
     struct freshness_input in = input_of(head, request, now_ms);
     struct judgement j = {0};
     policy_of_response(&in, &j.policy);
+    if (request->keeps_server_errors && policy_is_server_error(head->status) &&
+        j.policy.verdict == STORE_STATUS)
+        j.policy.verdict = STORE_OK;
     j.failure = judge_extent(head, flight, request->is_head, &j);
     j.representation = representation_of(head, j.total_bytes, &j.is_named);
     /* 508 speaks of the way this one request came, 416 of the range that was asked for. */

@@ -154,6 +154,7 @@ static struct fill *fill_new(struct origin *o, const struct origin_request *requ
     }
     *f = (struct fill){
         .origin = o,
+        .ticket = request->ticket,
         .flight = request->flight,
         .site = request->site,
         .upstreams = upstreams_site(o->options.upstreams, request->site->id),
@@ -167,6 +168,8 @@ static struct fill *fill_new(struct origin *o, const struct origin_request *requ
                   .has_authorization = has_field_told(told, "authorization"),
                   .is_no_store = request->is_no_store,
                   .may_store_set_cookie = request->site->config->store_set_cookie,
+                  .keeps_server_errors =
+                      request->site->config->freshness.server_error_ms > 0 && !flight_stale(request->flight),
                   .time_ms = loop_wall_ms(o->options.loop)},
         .is_background = request->is_background,
         .is_safe = is_safe(request->viewer_head->method_text),
@@ -191,6 +194,9 @@ void origin_fill(struct origin *o, const struct origin_request *request)
         if (fill_attempt(f))
             return;
         fill_free(f);
+    } else {
+        struct admit_ticket ticket = request->ticket;
+        admit_release(o->options.admit, &ticket);
     }
     flight_set_filler(request->flight, &(struct flight_filler){0});
     flight_fail(request->flight, fetch_result_name(FETCH_NO_MEMORY), fetch_result_status(FETCH_NO_MEMORY));

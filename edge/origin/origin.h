@@ -7,7 +7,9 @@
 #ifndef ORIGIN_ORIGIN_H
 #define ORIGIN_ORIGIN_H
 
+#include "admit.h"
 #include "cache/flight.h"
+#include "cache/hit_for_miss.h"
 #include "cache/policy.h"
 #include "catalog.h"
 #include "http/fetch.h"
@@ -26,6 +28,8 @@ struct origin_options {
     struct catalog *catalog;
     struct ledger *ledger;
     struct upstreams *upstreams;
+    struct admit *admit;
+    struct hit_for_miss *hit_for_miss;
     bool is_checker; /* of all workers, the one that asks origins how they are */
 };
 
@@ -69,6 +73,7 @@ const struct origin_stats *origin_stats(const struct origin *o);
 struct origin_request {
     struct flight *flight; /* the caller is its leader; its filler's hold passes to the origin */
     const struct site *site;
+    struct admit_ticket ticket;          /* passes to the origin, too */
     struct slice target;                 /* path and query for the origin; copied */
     struct hash128 key_hash;             /* of the URL's own key: the flight's may be a variant's */
     const struct http_head *viewer_head; /* of the request that led: what it says of CDN-Loop is passed on,

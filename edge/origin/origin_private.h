@@ -30,6 +30,7 @@ struct origin {
 struct fill {
     struct list node;
     struct origin *origin;
+    struct admit_ticket ticket;
     struct flight *flight; /* NULL after a 304: only the end of the exchange is waited for */
     struct fetch *fetch;   /* NULL: `retry` is waited for */
     struct timer retry;
