@@ -146,6 +146,12 @@ struct config_certificate {
     const char *ocsp_file;         /* DER; NULL: nothing is stapled */
 };
 
+struct config_pacing { /* of media segments and parts */
+    uint64_t multiple; /* of the bitrate that their playlist says; 0: none */
+    uint64_t start_ms; /* so much of their playing time is sent unpaced */
+    bool cmcd;         /* a player that asks for a rate (rtp) gets it */
+};
+
 struct config_tls {                  /* of a site */
     struct config_certificate first; /* paths NULL: the site has no certificate */
     struct config_certificate *more; /* with other types of keys */
@@ -204,6 +210,9 @@ struct config_site {
     struct config_freshness freshness;
     struct config_origin_timeouts origin_timeouts;
     uint64_t requests_max_per_s; /* 0: no limit */
+    struct config_pacing pacing;
+    const char *congestion_control; /* NULL: the system's */
+    uint64_t uplink_weight;
     struct config_origin_retries origin_retries;
     struct config_origin_ejection origin_ejection;
     struct config_origin_check origin_check;
@@ -249,6 +258,7 @@ struct config {
     struct config_site *sites;
     size_t site_count;
     struct config_limits limits;
+    uint64_t uplink_bytes_per_s; /* to viewers; 0: not stated */
 };
 
 /*

@@ -239,6 +239,15 @@ static const struct config_field misses_fields[] = {
 TABLE(misses, NULL);
 #undef ITEM
 
+#define ITEM config_pacing
+static const struct config_field pacing_fields[] = {
+    NUMBER("multiple", integer, multiple, "0", "0", "100"),
+    NUMBER("start", duration, start_ms, "2s", "0s", "1h"),
+    {"cmcd", .type = &config_type_bool, AT(cmcd), .preset = "true"},
+};
+TABLE(pacing, NULL);
+#undef ITEM
+
 #define ITEM config_site
 static const char *const request_directives_words[] = {
     [REQUEST_DIRECTIVES_NONE] = "none",
@@ -279,6 +288,9 @@ static const struct config_field site_fields[] = {
      .count_max = 256},
     {"freshness", .table = &freshness_table, AT(freshness)},
     {"origin_timeouts", .table = &origin_timeouts_table, AT(origin_timeouts)},
+    {"pacing", .table = &pacing_table, AT(pacing)},
+    {"congestion_control", .type = &config_type_text, AT(congestion_control)},
+    NUMBER("uplink_weight", integer, uplink_weight, "1", "1", "1000"),
     NUMBER("requests_max", integer, requests_max_per_s, "0", "0", "10000000"),
     {"origin_retries", .table = &origin_retries_table, AT(origin_retries)},
     {"origin_ejection", .table = &origin_ejection_table, AT(origin_ejection)},
@@ -336,6 +348,7 @@ static const struct config_field config_fields[] = {
     {"sites", .table = &site_table, .required = true, LIST(sites, site_count), .count_min = 1,
      .count_max = 1000},
     {"limits", .table = &limits_table, AT(limits)},
+    NUMBER("uplink_bytes_per_s", size, uplink_bytes_per_s, "0", "0", "1TiB"),
 };
 const struct config_table config_schema = {config_fields, ARRAY_COUNT(config_fields), config_check};
 #undef ITEM

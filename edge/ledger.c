@@ -13,13 +13,13 @@
 #define CACHE_LINE_SIZE 64
 
 struct cell {
-    counter_t requests, sent_bytes, received_bytes;
+    counter_t requests, sent_bytes, received_bytes, abandoned_bytes;
 };
 
 struct site {
     struct cell cells[CLASS_COUNT][CAUSE_COUNT];
     counter_t statuses[LEDGER_STATUS_MAX];
-    counter_t aborted_requests;
+    counter_t aborted_requests, sent_bytes;
 };
 
 struct ledger {
@@ -90,6 +90,19 @@ void ledger_sent(struct ledger *l, unsigned site_id, enum content_class c, enum 
 {
     REQUIRE(c < CLASS_COUNT && cause < CAUSE_COUNT);
     counter_add(&site_of(l, site_id)->cells[c][cause].sent_bytes, bytes);
+    counter_add(&site_of(l, site_id)->sent_bytes, bytes);
+}
+
+void ledger_abandoned(struct ledger *l, unsigned site_id, enum content_class c, enum cause cause,
+                      uint64_t bytes)
+{
+    REQUIRE(c < CLASS_COUNT && cause < CAUSE_COUNT);
+    counter_add(&site_of(l, site_id)->cells[c][cause].abandoned_bytes, bytes);
+}
+
+uint64_t ledger_site_sent(const struct ledger *l, unsigned site_id)
+{
+    return counter_read(&l->sites[site_id].sent_bytes);
 }
 
 void ledger_received(struct ledger *l, unsigned site_id, enum content_class c, enum cause cause,
@@ -113,6 +126,7 @@ static void add_site(struct ledger_site_sum *sum, const struct site *site)
             sum->cells[c][cause].requests += counter_read(&cell->requests);
             sum->cells[c][cause].sent_bytes += counter_read(&cell->sent_bytes);
             sum->cells[c][cause].received_bytes += counter_read(&cell->received_bytes);
+            sum->cells[c][cause].abandoned_bytes += counter_read(&cell->abandoned_bytes);
         }
     }
     for (int status = 0; status < LEDGER_STATUS_MAX; status++)

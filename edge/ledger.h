@@ -37,6 +37,13 @@ void ledger_request(struct ledger *l, const struct ledger_request *r);
 /* Bytes to a viewer, as they move. */
 void ledger_sent(struct ledger *l, unsigned site_id, enum content_class c, enum cause cause, uint64_t bytes);
 
+/* Of the bytes that were sent, those of a body that its viewer did not take to its end. */
+void ledger_abandoned(struct ledger *l, unsigned site_id, enum content_class c, enum cause cause,
+                      uint64_t bytes);
+
+/* All bytes sent for a site so far. Any thread. */
+uint64_t ledger_site_sent(const struct ledger *l, unsigned site_id);
+
 /* Bytes from an origin, as they move. */
 void ledger_received(struct ledger *l, unsigned site_id, enum content_class c, enum cause cause,
                      uint64_t bytes);
@@ -67,7 +74,7 @@ struct ledger_flights *ledger_flights(struct ledger *l);
 
 /* A sum over ledgers, for whoever reports. Plain numbers. */
 struct ledger_cell {
-    uint64_t requests, sent_bytes, received_bytes;
+    uint64_t requests, sent_bytes, received_bytes, abandoned_bytes;
 };
 struct ledger_site_sum {
     struct ledger_cell cells[CLASS_COUNT][CAUSE_COUNT];

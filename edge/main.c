@@ -212,6 +212,21 @@ static int build_flights(struct edge *e)
     return e->flights ? 0 : -ENOMEM;
 }
 
+static int check_congestion(const struct config *c, struct buf *error)
+{
+    for (size_t i = 0; i < c->site_count; i++) {
+        const char *name = c->sites[i].congestion_control;
+        if (name && !stream_has_congestion(name)) {
+            buf_printf(error,
+                       "sites[%zu].congestion_control: this machine has no \"%s\", or does not allow it "
+                       "(net.ipv4.tcp_allowed_congestion_control)",
+                       i, name);
+            return -EINVAL;
+        }
+    }
+    return 0;
+}
+
 static int build_shared(struct edge *e, struct buf *error)
 {
     e->catalog = catalog_new(CATALOG_ENTRIES_MAX);
@@ -544,7 +559,9 @@ static int edge_run(struct edge *e, struct buf *error)
     e->worker_count = e->config->workers ? e->config->workers
                                          : size_min((size_t)(cores > 0 ? cores : 1), FLIGHT_WORKERS_MAX);
     raise_descriptor_limit();
-    int r = probe_addresses(e->config, error);
+    int r = check_congestion(e->config, error);
+    if (r == 0)
+        r = probe_addresses(e->config, error);
     buf_init(&e->admin_token, ADMIN_TOKEN_MAX);
     if (r == 0 && e->config->admin_token_file)
         r = admin_read_token(e->config->admin_token_file, &e->admin_token, error);

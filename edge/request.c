@@ -218,6 +218,9 @@ static void on_gone(struct exchange *x, const char *reason)
     struct request *r = x->user;
     r->is_aborted = true;
     r->reason = reason;
+    if (r->booked_bytes > 0)
+        ledger_abandoned(r->env->ledger, r->site.site ? r->site.site->id : LEDGER_NO_SITE, r->content_class,
+                         r->cause, r->booked_bytes);
     conclude(r);
     if (!r->is_running) /* else request_run recycles it */
         recycle(r);

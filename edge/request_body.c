@@ -187,6 +187,21 @@ static enum step on_not_ready(struct request *r, int64_t error)
     return request_abort(r, error == -ETIMEDOUT ? REQUEST_DISK_TIMEOUT : "body_unreadable");
 }
 
+/* The pace of what comes next, which is told when it changes. How many bytes may go before it changes again.
+ */
+static uint64_t keep_pace(struct request *r)
+{
+    uint64_t rate = r->pace.rate_bytes_per_s, left = UINT64_MAX;
+    if (rate > 0 && r->booked_bytes < r->pace.start_bytes) {
+        rate = STREAM_PACE_SOON;
+        left = r->pace.start_bytes - r->booked_bytes;
+    }
+    if (rate != r->pace_bytes_per_s)
+        exchange_set_pace(r->x, rate);
+    r->pace_bytes_per_s = rate;
+    return left;
+}
+
 enum step request_send(struct request *r)
 {
     uint64_t budget = SEND_BUDGET_BYTES;
@@ -201,7 +216,7 @@ enum step request_send(struct request *r)
         int64_t ready = cut_to_ready(r, &span);
         if (ready <= 0)
             return on_not_ready(r, ready);
-        span.size = size_min(span.size, budget);
+        span.size = size_min(size_min(span.size, budget), keep_pace(r));
         ssize_t sent = exchange_send(r->x, &span);
         if (sent < 0)
             return STEP_WAIT; /* on_gone follows */

@@ -4,6 +4,7 @@
  * either. What the store says is looked at once; whatever turns out otherwise (private, a variant, another
  * version) leads back to the lookup or to a request of one's own, a bounded number of times.
  */
+#include "cmcd.h"
 #include "hint.h"
 #include "http/date.h"
 #include "http/freshness.h"
@@ -486,6 +487,12 @@ static enum step respond(struct request *r, const struct reply_stored *stored, i
         return request_refuse(r, REFUSAL_NO_MEMORY);
     if (r->is_head || r->status == 304 || r->status == 204)
         return request_finish(r);
+    const struct config_site *site = r->site.site->config;
+    r->pace =
+        pace_choose(&site->pacing, r->content_class, r->is_in_catalog ? r->catalog.bitrate_bits_per_s : 0,
+                    site->pacing.cmcd ? cmcd_number(r->x->request, r->uri.query, "rtp") : 0);
+    if (site->congestion_control)
+        exchange_set_congestion(r->x, site->congestion_control);
     r->state = REQUEST_SEND;
     return STEP_NEXT;
 }

@@ -8,6 +8,7 @@
 
 #include "http/range.h"
 #include "http/uri.h"
+#include "pace.h"
 #include "reply.h"
 #include "request.h"
 
@@ -63,6 +64,9 @@ struct request {
         end_bytes; /* of the representation; end FLIGHT_SIZE_UNKNOWN: until the flight ends */
     uint64_t total_bytes, representation;
     uint32_t generation; /* of purges: the head has been held against those up to it */
+
+    struct pace pace;
+    uint64_t pace_bytes_per_s; /* as the exchange was told */
 
     uint64_t started_us, first_byte_us, booked_bytes;
     unsigned status;

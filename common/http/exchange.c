@@ -43,6 +43,11 @@ void exchange_set_pace(struct exchange *x, uint64_t rate_bytes_per_s)
     x->ops->set_pace(x, rate_bytes_per_s);
 }
 
+void exchange_set_congestion(struct exchange *x, const char *name)
+{
+    x->ops->set_congestion(x, name);
+}
+
 uint64_t exchange_sent_bytes(const struct exchange *x)
 {
     return x->ops->sent_bytes(x);

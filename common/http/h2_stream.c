@@ -354,6 +354,11 @@ static void on_abort(struct exchange *x)
     h2_stream_reset(s, NGHTTP2_INTERNAL_ERROR);
 }
 
+static void on_set_congestion(struct exchange *x, const char *name)
+{
+    stream_set_congestion(stream_of(x)->h->c->stream, name);
+}
+
 static void on_set_pace(struct exchange *x, uint64_t rate_bytes_per_s)
 {
     struct h2_stream *s = stream_of(x);
@@ -375,6 +380,7 @@ const struct exchange_ops h2_stream_ops = {
     .finish = on_finish,
     .abort = on_abort,
     .set_pace = on_set_pace,
+    .set_congestion = on_set_congestion,
     .sent_bytes = on_sent_bytes,
 };
 

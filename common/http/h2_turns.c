@@ -92,7 +92,7 @@ void h2_turns_set_pace(struct h2_connection *h)
             sum = 0; /* one that has none is not to be held up */
             break;
         }
-        sum += s->pace_bytes_per_s;
+        sum = s->pace_bytes_per_s < STREAM_PACE_SOON - sum ? sum + s->pace_bytes_per_s : STREAM_PACE_SOON;
     }
     h->is_paced = sum > 0;
     stream_set_pace(h->c->stream, sum);

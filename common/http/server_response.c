@@ -373,6 +373,11 @@ static void on_set_pace(struct exchange *x, uint64_t rate_bytes_per_s)
     c->paced = rate_bytes_per_s > 0; /* it would stay for the next request */
 }
 
+static void on_set_congestion(struct exchange *x, const char *name)
+{
+    stream_set_congestion(connection_of(x)->stream, name);
+}
+
 static uint64_t on_sent_bytes(const struct exchange *x)
 {
     return connection_of(x)->sent_bytes;
@@ -386,6 +391,7 @@ const struct exchange_ops server_response_ops = {
     .finish = on_finish,
     .abort = on_abort,
     .set_pace = on_set_pace,
+    .set_congestion = on_set_congestion,
     .sent_bytes = on_sent_bytes,
 };
 

@@ -31,11 +31,12 @@
 #include "loop_private.h"
 #include "tls_session.h"
 
-#define SEND_MAX      ((size_t)4 << 20) /* in one call: a fast viewer must not hold up the others */
-#define CORK_MIN      ((size_t)128 << 10)
-#define ROOM_PLAIN    ((size_t)64 << 10) /* what stream_room says of a plain socket, which cannot be asked */
-#define SENDFILE_MIN  ((size_t)16 << 10) /* below it, copying is cheaper than pinning pages */
-#define LINGER_MAX_MS 15000              /* how long closed TLS streams may take for their last records */
+#define SEND_MAX         ((size_t)4 << 20) /* in one call: a fast viewer must not hold up the others */
+#define CORK_MIN         ((size_t)128 << 10)
+#define ROOM_PLAIN       ((size_t)64 << 10) /* what stream_room says of a plain socket, which cannot be asked */
+#define PACED_UNSENT_MAX (128u << 10)
+#define SENDFILE_MIN     ((size_t)16 << 10) /* below it, copying is cheaper than pinning pages */
+#define LINGER_MAX_MS    15000              /* how long closed TLS streams may take for their last records */
 
 enum stream_state {
     STREAM_OPENING, /* on_open is due at the end of the turn, with s->error */
@@ -68,6 +69,7 @@ struct stream {
                 */
     int armed; /* the UV_ events polled for */
     uint64_t pace_bytes_per_s;
+    const char *congestion; /* NULL: the system's */
     bool corked;
     bool is_accepted;
     bool want_read, want_write; /* the owner waits for on_readable, on_writable */
@@ -600,9 +602,10 @@ ssize_t stream_writev(struct stream *s, const struct iovec *parts, int count, bo
         return 0;
     if (s->corked && !more) /* the end of what was begun with a large span */
         set_cork(s, false);
-    return wrote(
-        s, encrypts(s) ? tls_session_writev(s->tls, parts, count, more) : send_parts(s->fd, parts, count, more),
-        size);
+    return wrote(s,
+                 encrypts(s) ? tls_session_writev(s->tls, parts, count, more)
+                             : send_parts(s->fd, parts, count, more),
+                 size);
 }
 
 ssize_t stream_send_span(struct stream *s, const struct span *span, bool more)
@@ -656,11 +659,37 @@ int stream_shutdown(struct stream *s)
 void stream_set_pace(struct stream *s, uint64_t rate_bytes_per_s)
 {
     unsigned long rate = rate_bytes_per_s > 0 ? (unsigned long)rate_bytes_per_s : ~0ul;
+    unsigned unsent_max = rate_bytes_per_s > 0 ? PACED_UNSENT_MAX : 0; /* 0: the system's */
 
     if (rate_bytes_per_s == s->pace_bytes_per_s)
         return;
+    if ((rate_bytes_per_s > 0) != (s->pace_bytes_per_s > 0))
+        setsockopt(s->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_max, sizeof(unsent_max));
     s->pace_bytes_per_s = rate_bytes_per_s;
     setsockopt(s->fd, SOL_SOCKET, SO_MAX_PACING_RATE, &rate, sizeof(rate));
+}
+
+static int set_congestion(int fd, const char *name)
+{
+    return setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, (socklen_t)strlen(name));
+}
+
+void stream_set_congestion(struct stream *s, const char *name)
+{
+    if (s->congestion == name)
+        return;
+    s->congestion = name;
+    set_congestion(s->fd, name);
+}
+
+bool stream_has_congestion(const char *name)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool has = fd >= 0 && set_congestion(fd, name) == 0;
+
+    if (fd >= 0)
+        close(fd);
+    return has;
 }
 
 void stream_peer(const struct stream *s, struct addr *ret_addr)

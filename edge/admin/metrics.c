@@ -96,6 +96,11 @@ static uint64_t received_bytes_of(const struct ledger_cell *cell)
     return cell->received_bytes;
 }
 
+static uint64_t abandoned_bytes_of(const struct ledger_cell *cell)
+{
+    return cell->abandoned_bytes;
+}
+
 /* What stayed zero is left out: there are dozens of cells a site. */
 static void write_cells(struct buf *out, const struct snapshot *s, const char *name, const char *help,
                         uint64_t (*value_of)(const struct ledger_cell *cell))
@@ -153,6 +158,8 @@ static void write_sites(struct buf *out, const struct snapshot *s)
 {
     write_cells(out, s, "requests_total", "Requests by site, class of content and cause.", requests_of);
     write_cells(out, s, "sent_bytes_total", "Bytes sent to viewers.", sent_bytes_of);
+    write_cells(out, s, "abandoned_bytes_total", "Bytes sent of bodies that viewers did not take to the end.",
+                abandoned_bytes_of);
     write_cells(out, s, "origin_received_bytes_total", "Bytes received from origins for objects.",
                 received_bytes_of);
     write_statuses(out, s);

@@ -17,6 +17,7 @@ static void add_cell(struct ledger_cell *sum, const struct ledger_cell *cell)
     sum->requests += cell->requests;
     sum->sent_bytes += cell->sent_bytes;
     sum->received_bytes += cell->received_bytes;
+    sum->abandoned_bytes += cell->abandoned_bytes;
 }
 
 static bool is_zero(const struct ledger_cell *cell)
@@ -30,6 +31,7 @@ static void write_cell(struct json *j, const char *name, const struct ledger_cel
     json_u64(j, "requests", cell->requests);
     json_u64(j, "bytes_out", cell->sent_bytes);
     json_u64(j, "bytes_origin", cell->received_bytes);
+    json_u64(j, "bytes_abandoned", cell->abandoned_bytes);
     json_close(j, '}');
 }
 
@@ -64,6 +66,7 @@ static void write_totals(struct json *j, const struct ledger_site_sum *site)
     json_u64(j, "requests_aborted", site->aborted_requests);
     json_u64(j, "bytes_out", total.sent_bytes);
     json_u64(j, "bytes_origin", total.received_bytes);
+    json_u64(j, "bytes_abandoned", total.abandoned_bytes);
     write_byte_hit_ratio(j, by_cause);
     json_open(j, "by_class", '{');
     for (int c = 0; c < CLASS_COUNT; c++)

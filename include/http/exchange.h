@@ -73,7 +73,12 @@ void exchange_abort(struct exchange *x);
  */
 void exchange_reply(struct exchange *x, unsigned status, struct slice fields, struct slice body);
 
+/* The kernel's pace of what is sent from now on, until the exchange ends; 0: none; STREAM_PACE_SOON: none, but
+ * one will be set soon. Exchanges that share a connection share the sum of their paces. */
 void exchange_set_pace(struct exchange *x, uint64_t rate_bytes_per_s);
+
+/* See stream_set_congestion: of the whole connection, from now on. */
+void exchange_set_congestion(struct exchange *x, const char *name);
 
 /* Bytes handed to the connection for this exchange, sent or held back: head, framing and body. The last
  * chunk, which finish sends, is counted from the start. */
@@ -88,6 +93,7 @@ struct exchange_ops {
     void (*finish)(struct exchange *x);
     void (*abort)(struct exchange *x);
     void (*set_pace)(struct exchange *x, uint64_t rate_bytes_per_s);
+    void (*set_congestion)(struct exchange *x, const char *name);
     uint64_t (*sent_bytes)(const struct exchange *x);
 };
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A connection as a stream of bytes: TCP or TLS over it, and nothing more. It hides non-blocking sockets,
- * handshakes, who encrypts (the kernel or we), partial writes and sendfile. Reads and writes never block: they
- * answer -EAGAIN, and the owner is told when to go on.
+ * handshakes, who encrypts (the kernel or we), partial writes and sendfile. Reads and writes never block:
+ * they answer -EAGAIN, and the owner is told when to go on.
  *
  *   connecting/handshaking --on_open--> open --(error, or the peer ended)--> read and write say so
  * --stream_close--> gone
@@ -77,8 +77,15 @@ ssize_t stream_send_span(struct stream *s, const struct span *span, bool more);
 /* No more writes: FIN, after close_notify on TLS, behind all that was taken. */
 int stream_shutdown(struct stream *s);
 
-/* The kernel's pace for what is sent from now on; 0: none. */
+/* The kernel's pace for what is sent from now on; 0: none. While there is one little waits unsent in the
+ * kernel, so that a change is felt soon; STREAM_PACE_SOON does this alone. */
+#define STREAM_PACE_SOON UINT64_MAX
 void stream_set_pace(struct stream *s, uint64_t rate_bytes_per_s);
+
+/* The name of a congestion control, which lives as long as the stream. What is not available changes nothing.
+ */
+void stream_set_congestion(struct stream *s, const char *name);
+bool stream_has_congestion(const char *name); /* whether this machine has it, and allows it */
 
 void stream_peer(const struct stream *s, struct addr *ret_addr);
 void stream_local(const struct stream *s, struct addr *ret_addr);
