@@ -20,6 +20,15 @@ struct config_listener {
     bool proxy_protocol; /* a trusted proxy says first whose connection it is */
 };
 
+enum config_eviction { EVICTION_VALUE, EVICTION_LRU, EVICTION_S3FIFO, EVICTION_FIFO };
+
+/* A site's part of the arena. While it is being read, also CONFIG_PERCENT and so many per cent. */
+#define CONFIG_PERCENT (UINT64_C(1) << 63)
+struct config_share {
+    uint64_t guaranteed_bytes;
+    uint64_t max_bytes; /* 0: no bound */
+};
+
 struct config_disk {
     const char *path;
     uint64_t size_bytes;
@@ -33,6 +42,7 @@ struct config_arena {
     uint64_t region_size_bytes; /* a power of two */
     uint64_t slice_size_bytes;  /* a power of two, at most a quarter of a region */
     uint64_t scrub_interval_ms; /* for one pass; CONFIG_NONE: never */
+    enum config_eviction eviction;
 };
 
 enum config_viewer_address { VIEWER_ADDRESS_TRUNCATED, VIEWER_ADDRESS_FULL, VIEWER_ADDRESS_NONE };
@@ -208,6 +218,7 @@ struct config_site {
     struct slice *cors_origins; /* "*", or lower-case "scheme://host[:port]" */
     size_t cors_origin_count;
     struct config_freshness freshness;
+    struct config_share cache;
     struct config_origin_timeouts origin_timeouts;
     uint64_t requests_max_per_s; /* 0: no limit */
     struct config_pacing pacing;

@@ -352,6 +352,39 @@ static void check_hosts_unique(struct config_reader *r, const struct config *c)
     free(all);
 }
 
+/* --- parts of the arena --------------------------------------------------------------------------------- */
+
+static uint64_t share_bytes(uint64_t share, uint64_t arena_bytes)
+{
+    return share & CONFIG_PERCENT ? arena_bytes / 100 * (share & ~CONFIG_PERCENT) : share;
+}
+
+static void check_shares(struct config_reader *r, struct config *c)
+{
+    char path[PATH_TEXT_MAX];
+    uint64_t arena_bytes = 0;
+
+    for (size_t i = 0; i < c->arena.disk_count; i++)
+        arena_bytes += c->arena.disks[i].size_bytes;
+    uint64_t left_bytes = arena_bytes;
+    for (size_t i = 0; i < c->site_count; i++) {
+        struct config_share *share = &c->sites[i].cache;
+        share->guaranteed_bytes = share_bytes(share->guaranteed_bytes, arena_bytes);
+        share->max_bytes = share_bytes(share->max_bytes, arena_bytes);
+        snprintf(path, sizeof(path), "sites[%zu].cache.guaranteed", i);
+        if (share->max_bytes > 0 && share->guaranteed_bytes > share->max_bytes) {
+            config_table_error(r, path, "is more than max, expected at most %llu bytes",
+                               (unsigned long long)share->max_bytes);
+        } else if (share->guaranteed_bytes > left_bytes) {
+            config_table_error(r, path,
+                               "is more than other sites leave of the arena, expected at most %llu bytes",
+                               (unsigned long long)left_bytes);
+            return;
+        }
+        left_bytes -= share->guaranteed_bytes;
+    }
+}
+
 static void check_sites(struct config_reader *r, struct config *c)
 {
     char path[PATH_TEXT_MAX];
@@ -433,4 +466,5 @@ void config_check(struct config_reader *r, void *object)
     check_listeners(r, c);
     check_edges(r, c);
     check_sites(r, c);
+    check_shares(r, c);
 }

@@ -41,6 +41,13 @@ TABLE(disk, NULL);
 #undef ITEM
 
 #define ITEM config_arena
+static const char *const eviction_words[] = {
+    [EVICTION_VALUE] = "value",
+    [EVICTION_LRU] = "lru",
+    [EVICTION_S3FIFO] = "s3fifo",
+    [EVICTION_FIFO] = "fifo",
+    NULL,
+};
 static const struct config_field arena_fields[] = {
     {"path", .type = &config_type_path, .required = true, .unless = "disks", AT(path)},
     NUMBER("size", size, size_bytes, "1GiB", "4MiB", "1024TiB"),
@@ -49,6 +56,7 @@ static const struct config_field arena_fields[] = {
     NUMBER("slice_size", size, slice_size_bytes, "4MiB", "64KiB", "256MiB"),
     {"scrub_interval", .type = &config_type_duration, AT(scrub_interval_ms), .preset = "7d", .min = "1h",
      .max = "365d", .may_be_none = true},
+    {"eviction", .type = &config_type_word, AT(eviction), .preset = "value", .words = eviction_words},
 };
 TABLE(arena, config_check_arena);
 #undef ITEM
@@ -163,6 +171,14 @@ static const struct config_field freshness_fields[] = {
     FRESHNESS("stale_while_revalidate", stale_while_revalidate_ms, "0s"),
 };
 TABLE(freshness, NULL);
+#undef ITEM
+
+#define ITEM config_share
+static const struct config_field share_fields[] = {
+    NUMBER("guaranteed", share, guaranteed_bytes, "0", "0", "100%"),
+    NUMBER("max", share, max_bytes, "0", "0", "100%"),
+};
+TABLE(share, NULL);
 #undef ITEM
 
 #define ITEM config_origin_timeouts
@@ -287,6 +303,7 @@ static const struct config_field site_fields[] = {
     {"cors_origins", .type = &config_type_cors_origin, LIST(cors_origins, cors_origin_count), .preset = "*",
      .count_max = 256},
     {"freshness", .table = &freshness_table, AT(freshness)},
+    {"cache", .table = &share_table, AT(cache)},
     {"origin_timeouts", .table = &origin_timeouts_table, AT(origin_timeouts)},
     {"pacing", .table = &pacing_table, AT(pacing)},
     {"congestion_control", .type = &config_type_text, AT(congestion_control)},

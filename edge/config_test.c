@@ -549,6 +549,14 @@ static const struct mistake {
      "7:20: geoip.database: \"a?b\" is not valid, expected a path"},
 
     /* what must fit together */
+    {HEAD SITE "    cache: {guaranteed: 60%, max: 50%}\narena: {path: a}\n",
+     "7:25: sites[0].cache.guaranteed: is more than max, expected at most 536870900 bytes"},
+    {HEAD SITE "    cache: {guaranteed: 2GiB}\narena: {path: a}\n",
+     "7:25: sites[0].cache.guaranteed: is more than other sites leave of the arena, expected at most "
+     "1073741824 bytes"},
+    {HEAD SITE "    cache: {max: 101%}\n",
+     "7:18: sites[0].cache.max: \"101%\" is out of range, expected 0 to 100%"},
+    {HEAD SITE "    cache: {max: 7%%}\n", "7:18: sites[0].cache.max: \"7%%\" is not valid, expected a size"},
     {HEAD SITE "arena: {path: a, size: 255MiB}\n", "7:24: arena.size: holds less than 4 regions, expected at "
                                                    "least 268435456 bytes or a smaller region_size"},
     {HEAD SITE "arena: {path: a, disks: [{path: b}]}\n",

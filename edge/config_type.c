@@ -124,6 +124,21 @@ static int read_size(struct slice text, uint64_t *ret_value)
     return read_with_unit(text, units, ret_value);
 }
 
+static int read_share(struct slice text, uint64_t *ret_value)
+{
+    static const struct unit percent[] = {{"%", 1}, {NULL, 0}};
+    uint64_t value;
+    int rv = read_with_unit(text, percent, &value);
+    bool is_size = rv == -EINVAL;
+    if (is_size)
+        rv = read_size(text, &value);
+    if (rv == 0 && value > (is_size ? CONFIG_PERCENT - 1 : 100))
+        rv = -ERANGE;
+    if (rv == 0)
+        *ret_value = is_size ? value : CONFIG_PERCENT | value;
+    return rv;
+}
+
 static int read_duration(struct slice text, uint64_t *ret_value)
 {
     static const struct unit units[] = {
@@ -141,6 +156,11 @@ const struct config_type config_type_size = {
     .name = "size",
     .expected = "a size such as 64KiB, 10MiB or 1GiB",
     .read_number = read_size,
+};
+const struct config_type config_type_share = {
+    .name = "size",
+    .expected = "a size such as 10GiB, or a part of the arena such as 10%",
+    .read_number = read_share,
 };
 const struct config_type config_type_duration = {
     .name = "duration",

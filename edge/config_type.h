@@ -29,6 +29,7 @@ struct config_type {
 /* Numbers. */
 extern const struct config_type config_type_integer;
 extern const struct config_type config_type_size;     /* bytes: "64KiB", "1GiB", "512" */
+extern const struct config_type config_type_share;    /* a size, or CONFIG_PERCENT and so many: "10%" */
 extern const struct config_type config_type_duration; /* milliseconds: "500ms", "5s", "2m", "1h", "30d" */
 
 /* const char * */

@@ -131,18 +131,32 @@ static int build_geo(struct edge *e, struct buf *error)
 
 static int build_store(struct edge *e, struct buf *error)
 {
+    static const enum store_eviction evictions[] = {[EVICTION_VALUE] = STORE_EVICT_VALUE,
+                                                    [EVICTION_LRU] = STORE_EVICT_LRU,
+                                                    [EVICTION_S3FIFO] = STORE_EVICT_S3FIFO,
+                                                    [EVICTION_FIFO] = STORE_EVICT_FIFO};
     const struct config *c = e->config;
     struct store_disk disks[CONFIG_DISKS_MAX];
     for (size_t i = 0; i < c->arena.disk_count; i++)
         disks[i] = (struct store_disk){c->arena.disks[i].path, c->arena.disks[i].size_bytes};
+    struct store_share *shares = calloc(c->site_count, sizeof(*shares));
+    if (!shares)
+        return -ENOMEM;
+    for (size_t i = 0; i < c->site_count; i++)
+        shares[i] = (struct store_share){c->sites[i].cache.guaranteed_bytes, c->sites[i].cache.max_bytes};
     struct store_options options = {
         .disks = disks,
         .disk_count = c->arena.disk_count,
         .region_bytes = c->arena.region_size_bytes,
         .transient_bytes = c->limits.transient_bytes_max,
         .scrub_interval_ms = c->arena.scrub_interval_ms == CONFIG_NONE ? 0 : c->arena.scrub_interval_ms,
+        .eviction = evictions[c->arena.eviction],
+        .site_count = (uint32_t)c->site_count,
+        .shares = shares,
     };
-    return store_open(&options, error, &e->store);
+    int r = store_open(&options, error, &e->store);
+    free(shares);
+    return r;
 }
 
 /* Without a disk there is nothing that a purge would have to outlive. */
