@@ -154,6 +154,18 @@ static void write_aborted(struct buf *out, const struct snapshot *s)
     }
 }
 
+static void write_stored(struct buf *out, const struct snapshot *s)
+{
+    char scratch[32];
+
+    begin_family(out, "arena_stored_bytes", "gauge", "Bytes of a site's objects in the arena.");
+    for (size_t i = LEDGER_NO_SITE + 1; i < s->ledger->site_count; i++) {
+        struct label label = {"site", site_name(s, i, scratch)};
+
+        sample(out, "arena_stored_bytes", &label, 1, snapshot_stored_bytes(s, i));
+    }
+}
+
 static void write_sites(struct buf *out, const struct snapshot *s)
 {
     write_cells(out, s, "requests_total", "Requests by site, class of content and cause.", requests_of);
@@ -164,6 +176,7 @@ static void write_sites(struct buf *out, const struct snapshot *s)
                 received_bytes_of);
     write_statuses(out, s);
     write_aborted(out, s);
+    write_stored(out, s);
 }
 
 /* --- the rest --- */
@@ -215,6 +228,9 @@ static void write_arena(struct buf *out, const struct store_stats *store)
     gauge(out, "arena_regions", "Regions in use.", store->regions);
     gauge(out, "arena_regions_held", "Reclaimed regions that readers still hold open.", store->regions_held);
     counter(out, "arena_regions_reclaimed_total", "Regions reclaimed.", store->reclaimed_regions);
+    gauge(out, "arena_regions_spare", "Regions ready to be written to.", store->regions_spare);
+    counter(out, "arena_regions_hurried_total", "Regions reclaimed before their best objects were rewritten.",
+            store->hurried_regions);
     gauge(out, "arena_objects", "Objects stored.", store->objects);
     gauge(out, "arena_index_slots", "Room for entries in the index.", store->index_capacity);
     counter(out, "arena_index_displaced_total", "Live entries lost to a full bucket of the index.",
@@ -222,6 +238,15 @@ static void write_arena(struct buf *out, const struct store_stats *store)
     counter(out, "arena_written_bytes_total", "Bytes written.", store->written_bytes);
     counter(out, "arena_wasted_bytes_total", "Bytes of padding and unused reservations.",
             store->wasted_bytes);
+    counter(out, "arena_rewritten_bytes_total", "Bytes written again before their region was reclaimed.",
+            store->kept_bytes);
+    counter(out, "arena_evicted_bytes_total", "Bytes of objects that went with their region.",
+            store->dropped_bytes);
+    counter(out, "arena_refused_objects_total", "Objects not worth storing.", store->refused_objects);
+    counter(out, "arena_refused_bytes_total", "Bytes of these, as far as it was known.",
+            store->refused_bytes);
+    counter(out, "arena_damaged_objects_total", "Objects found damaged when they were to be rewritten.",
+            store->damaged_objects);
     gauge(out, "transient_bytes", "Memory for what is shared but not kept.", store->transient_bytes);
     gauge(out, "transient_size_bytes", "The budget of that memory.", store->transient_budget_bytes);
     counter(out, "arena_io_errors_total", "Errors of the disk.", store->io_errors);

@@ -95,6 +95,11 @@ const char *snapshot_site_name(const struct snapshot *s, size_t site_id, char sc
     return scratch;
 }
 
+uint64_t snapshot_stored_bytes(const struct snapshot *s, size_t site_id)
+{
+    return s->source->store ? store_site_bytes(s->source->store, (unsigned)site_id) : 0;
+}
+
 bool snapshot_is_delivery(enum cause cause)
 {
     switch (cause) {

@@ -106,10 +106,14 @@ static void write_statuses(struct json *j, const struct ledger_site_sum *site)
     json_close(j, '}');
 }
 
-static void write_site(struct json *j, const char *name, const struct ledger_site_sum *site)
+static void write_site(struct json *j, const char *name, const struct snapshot *s, size_t id)
 {
+    const struct ledger_site_sum *site = &s->ledger->sites[id];
+
     json_open(j, name, '{');
     write_totals(j, site);
+    if (id != LEDGER_NO_SITE)
+        json_u64(j, "stored_bytes", snapshot_stored_bytes(s, id));
     write_cells(j, site);
     write_statuses(j, site);
     json_close(j, '}');
@@ -121,9 +125,9 @@ static void write_sites(struct json *j, const struct snapshot *s)
 
     json_open(j, "sites", '{');
     for (size_t i = LEDGER_NO_SITE + 1; i < s->ledger->site_count; i++)
-        write_site(j, snapshot_site_name(s, i, scratch), &s->ledger->sites[i]);
+        write_site(j, snapshot_site_name(s, i, scratch), s, i);
     json_close(j, '}');
-    write_site(j, "no_site", &s->ledger->sites[LEDGER_NO_SITE]);
+    write_site(j, "no_site", s, LEDGER_NO_SITE);
 }
 
 static void write_all_sites(struct json *j, const struct snapshot *s)
@@ -171,11 +175,18 @@ static void write_arena(struct json *j, const struct store_stats *store)
     json_u64(j, "regions", store->regions);
     json_u64(j, "regions_held", store->regions_held);
     json_u64(j, "regions_reclaimed", store->reclaimed_regions);
+    json_u64(j, "regions_spare", store->regions_spare);
+    json_u64(j, "regions_hurried", store->hurried_regions);
     json_u64(j, "objects", store->objects);
     json_u64(j, "index_capacity", store->index_capacity);
     json_u64(j, "index_displaced", store->index_displaced);
     json_u64(j, "written_bytes", store->written_bytes);
     json_u64(j, "wasted_bytes", store->wasted_bytes);
+    json_u64(j, "rewritten_bytes", store->kept_bytes);
+    json_u64(j, "evicted_bytes", store->dropped_bytes);
+    json_u64(j, "refused_objects", store->refused_objects);
+    json_u64(j, "refused_bytes", store->refused_bytes);
+    json_u64(j, "damaged_objects", store->damaged_objects);
     json_u64(j, "transient_bytes", store->transient_bytes);
     json_u64(j, "transient_size_bytes", store->transient_budget_bytes);
     json_u64(j, "io_errors", store->io_errors);
