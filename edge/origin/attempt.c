@@ -19,12 +19,12 @@ static uint64_t now_of(const struct fill *f)
     return loop_now_ms(f->origin->options.loop);
 }
 
-bool fill_is_origins_fault(enum fetch_result result)
+bool attempt_is_origins_fault(enum fetch_result result)
 {
     return result != FETCH_OK && result != FETCH_OVERLOADED && result != FETCH_NO_MEMORY;
 }
 
-void fill_report(struct fill *f, bool is_good)
+void attempt_report(struct fill *f, bool is_good)
 {
     struct upstream *upstream = &f->upstreams->upstreams[f->upstream];
     const struct config_site *site = f->site->config;
@@ -84,7 +84,7 @@ static struct ask_part part_of(const struct fill *f)
     return part;
 }
 
-bool fill_attempt(struct fill *f)
+bool attempt_start(struct fill *f)
 {
     struct origin *o = f->origin;
     const struct config_origin_timeouts *t = &f->site->config->origin_timeouts;
@@ -120,7 +120,7 @@ static bool spend(struct fill *f)
     return may;
 }
 
-bool fill_try_another(struct fill *f)
+bool attempt_another(struct fill *f)
 {
     if (f->has_head || !f->ask->is_repeatable || !is_wanted(f) || choose_untried(f, f->tried) < 0 ||
         !spend(f))
@@ -129,7 +129,7 @@ bool fill_try_another(struct fill *f)
         fetch_cancel(f->fetch);
     f->fetch = NULL;
     counter_add(&f->origin->stats.retries, 1);
-    if (!fill_attempt(f))
+    if (!attempt_start(f))
         fill_fail(f);
     return true;
 }
@@ -137,11 +137,11 @@ bool fill_try_another(struct fill *f)
 static void on_retry(struct timer *t)
 {
     struct fill *f = container_of(t, struct fill, retry);
-    if (!fill_attempt(f))
+    if (!attempt_start(f))
         fill_fail(f);
 }
 
-bool fill_resume(struct fill *f)
+bool attempt_rest(struct fill *f)
 {
     uint64_t position = fill_position(f);
     if (!f->rest.validator.data || !is_wanted(f))
@@ -155,7 +155,7 @@ bool fill_resume(struct fill *f)
     counter_add(&f->origin->stats.resumes, 1);
     uint64_t delay_ms = resume_delays_ms[f->resumes++];
     if (delay_ms == 0)
-        return fill_attempt(f);
+        return attempt_start(f);
     timer_init(&f->retry, on_retry);
     timer_start(f->origin->options.loop, &f->retry, delay_ms);
     return true;

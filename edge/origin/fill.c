@@ -130,7 +130,7 @@ static void on_not_modified(struct fill *f, const struct http_head *head)
     }
     judge_not_modified(buf_slice(updated), http_head_get(head, "age"), &f->asked, now_ms, &f->policy);
     if (f->content_class == CLASS_PLAYLIST)
-        is_playlist = fill_read_playlist(f, slice_make(stale->body, stale->body_size_bytes), &playlist);
+        is_playlist = place_read_playlist(f, slice_make(stale->body, stale->body_size_bytes), &playlist);
     struct policy_content content = content_of(f, is_playlist ? &playlist : NULL);
     policy_apply(&f->policy, &content, &f->site->config->freshness, &meta);
     if (f->policy.verdict != STORE_OK) /* from now on; asked again, the origin will send it anew */
@@ -184,7 +184,7 @@ static void on_informational(struct fetch *fetch, const struct http_head *head)
 /* True: another origin is being asked. */
 static bool try_another_instead(struct fill *f)
 {
-    if (!fill_try_another(f))
+    if (!attempt_another(f))
         return false;
     counter_add(&f->origin->stats.words[ORIGIN_WORD_ERROR_RESPONSE], 1);
     return true;
@@ -211,7 +211,7 @@ static void on_head_of_rest(struct fill *f, const struct http_head *head)
     struct judge_rest wanted = f->rest;
     wanted.first_bytes = fill_position(f);
     enum judge_rest_verdict verdict = judge_rest(head, &wanted);
-    fill_report(f, !policy_is_server_error(head->status));
+    attempt_report(f, !policy_is_server_error(head->status));
     book(f);
     if (verdict == JUDGE_REST)
         return;
@@ -220,7 +220,7 @@ static void on_head_of_rest(struct fill *f, const struct http_head *head)
                     : head->status < 400 ? ORIGIN_WORD_BAD_RANGE
                                          : ORIGIN_WORD_ERROR_RESPONSE);
     bool is_final = is_changed && f->upstream == f->head_upstream;
-    if (!is_final && fill_resume(f))
+    if (!is_final && attempt_rest(f))
         return;
     if (is_final) {
         forget(f);
@@ -252,7 +252,7 @@ static void on_head(struct fetch *fetch, const struct http_head *head)
         on_head_of_rest(f, head);
         return;
     }
-    fill_report(f, !policy_is_server_error(head->status));
+    attempt_report(f, !policy_is_server_error(head->status));
     if (policy_is_server_error(head->status) && try_another_instead(f))
         return;
     if (head->status == 304 && flight_stale(f->flight)) {
@@ -261,7 +261,7 @@ static void on_head(struct fetch *fetch, const struct http_head *head)
     }
     classify(f, head);
     if (f->asked.is_passed)
-        fill_invalidate(f, head);
+        place_invalidate(f, head);
     enum key_vary vary = key_vary_of(head, f->site->config, &o->vary_names);
     judge_response(head, f->flight, &f->asked, vary, now_ms, &j);
     if (j.failure) {
@@ -270,7 +270,7 @@ static void on_head(struct fetch *fetch, const struct http_head *head)
     }
     if (f->representation && !continues(f, head->status, &j))
         return;
-    if (j.is_kept && !fill_place_variant(f, vary)) {
+    if (j.is_kept && !place_variant(f, vary)) {
         j.is_private = true;
         j.is_kept = false;
     }
@@ -410,7 +410,7 @@ static void finish(struct fill *f)
     struct hls_playlist playlist;
     bool is_good = f->policy.status == 200 || f->policy.status == 206; /* some players ask for bytes=0- */
     bool is_playlist = f->content_class == CLASS_PLAYLIST && is_good &&
-                       fill_read_playlist(f, flight_body(f->flight), &playlist);
+                       place_read_playlist(f, flight_body(f->flight), &playlist);
     struct policy_content content = content_of(f, is_playlist ? &playlist : NULL);
     policy_apply(&f->policy, &content, &f->site->config->freshness, &meta);
     if (flight_is_orphaned(f->flight) && !f->is_background) {
@@ -447,10 +447,10 @@ static void on_done(struct fetch *fetch, enum fetch_result result)
         fill_free(f);
         return;
     }
-    if (fill_is_origins_fault(result))
-        fill_report(f, false);
+    if (attempt_is_origins_fault(result))
+        attempt_report(f, false);
     fill_note_failure(f, fetch_result_name(result), fetch_result_status(result));
-    if (f->has_head ? !fill_resume(f) : !fill_try_another(f))
+    if (f->has_head ? !attempt_rest(f) : !attempt_another(f))
         fill_fail(f);
 }
 

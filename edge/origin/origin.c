@@ -191,7 +191,7 @@ void origin_fill(struct origin *o, const struct origin_request *request)
         struct flight_filler filler = fill_filler;
         filler.user = f;
         flight_set_filler(request->flight, &filler);
-        if (fill_attempt(f))
+        if (attempt_start(f))
             return;
         fill_free(f);
     } else {

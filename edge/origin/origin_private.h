@@ -69,11 +69,12 @@ struct fill {
 
 /* ---- attempt.c ---- */
 
-bool fill_attempt(struct fill *f);     /* asks an origin; false: memory is out */
-bool fill_try_another(struct fill *f); /* before the head: false, and nothing done, when none may be asked */
-bool fill_resume(struct fill *f);      /* after a break: false when that is not possible */
-void fill_report(struct fill *f, bool is_good); /* what the origin that was asked has shown of its health */
-bool fill_is_origins_fault(enum fetch_result result);
+bool attempt_start(struct fill *f);   /* asks an origin; false: memory is out */
+bool attempt_another(struct fill *f); /* before the head: false, and nothing done, when none may be asked */
+bool attempt_rest(struct fill *f);    /* after a break: false when that is not possible */
+void attempt_report(struct fill *f,
+                    bool is_good); /* what the origin that was asked has shown of its health */
+bool attempt_is_origins_fault(enum fetch_result result);
 
 /* ---- fill.c ---- */
 
@@ -87,9 +88,9 @@ uint64_t fill_position(const struct fill *f); /* in the representation, of the n
 /* ---- place.c ---- */
 
 struct store_key
-fill_base_key(struct fill *f); /* the URL's own, in scratch: the flight's may be a variant's */
-bool fill_place_variant(struct fill *f, enum key_vary vary);
-void fill_invalidate(struct fill *f, const struct http_head *head);
-bool fill_read_playlist(struct fill *f, struct slice body, struct hls_playlist *ret_playlist);
+place_base_key(struct fill *f); /* the URL's own, in scratch: the flight's may be a variant's */
+bool place_variant(struct fill *f, enum key_vary vary);
+void place_invalidate(struct fill *f, const struct http_head *head);
+bool place_read_playlist(struct fill *f, struct slice body, struct hls_playlist *ret_playlist);
 
 #endif

@@ -17,7 +17,7 @@ struct reading {
     struct slice base; /* that URL's target */
 };
 
-struct store_key fill_base_key(struct fill *f)
+struct store_key place_base_key(struct fill *f)
 {
     struct buf *text = &f->origin->key_text;
     buf_clear(text);
@@ -49,13 +49,13 @@ static bool resolve_key(void *user, struct slice reference, struct hash128 *ret_
     return true;
 }
 
-bool fill_read_playlist(struct fill *f, struct slice body, struct hls_playlist *ret_playlist)
+bool place_read_playlist(struct fill *f, struct slice body, struct hls_playlist *ret_playlist)
 {
     struct reading reading = {f->origin, f->site, f->target};
     struct store_hint hint;
     if (body.size == 0)
         return false;
-    hint_of_text(fill_base_key(f).text, &hint);
+    hint_of_text(place_base_key(f).text, &hint);
     struct catalog_source source = {f->key_hash, body, hint.title, hint.rendition};
     return catalog_learn(f->origin->options.catalog, &source, resolve_key, &reading, ret_playlist);
 }
@@ -102,11 +102,11 @@ static bool place_marker(struct fill *f, const struct store_key *key, struct sli
 
 /* Sees to it that the flight has the key that its response belongs under. False: it may not be shared after
  * all. */
-bool fill_place_variant(struct fill *f, enum key_vary vary)
+bool place_variant(struct fill *f, enum key_vary vary)
 {
     static const struct http_field none[1];
     struct origin *o = f->origin;
-    struct store_key key = fill_base_key(f), current = flight_key(f->flight);
+    struct store_key key = place_base_key(f), current = flight_key(f->flight);
     uint64_t epoch;
     if (vary == KEY_VARY_FIELDS) {
         if (!place_marker(f, &key, buf_slice(&o->vary_names), &epoch) ||
@@ -165,9 +165,9 @@ static void invalidate_groups(struct fill *f, const struct http_head *head)
 }
 
 /* RFC 9111 section 4.4: what was asked to change, and what the response names of the same site. */
-void fill_invalidate(struct fill *f, const struct http_head *head)
+void place_invalidate(struct fill *f, const struct http_head *head)
 {
-    struct store_key key = fill_base_key(f);
+    struct store_key key = place_base_key(f);
     if (head->status < 200 || head->status >= 400)
         return;
     flight_doom(f->origin->options.flights, key.text);
