@@ -25,6 +25,7 @@
 
 #define CATALOG_ENTRIES_MAX  ((size_t)256 * 1024)
 #define STOP_GRACE_MS        10000
+#define EGRESS_LOOK_MS       250
 #define DESCRIPTORS_RESERVED 256
 #define DESCRIPTORS_PER_SITE 1024 /* connections to its origins */
 #define ERROR_SIZE_MAX       ((size_t)64 * 1024)
@@ -47,6 +48,10 @@ struct edge {
     struct admit *admit;
     struct hit_for_miss *hit_for_miss;
     struct machine machine;
+    struct egress *egress;
+    struct timer egress_look;
+    uint64_t egress_looked_ms;
+    uint64_t *egress_sent_bytes; /* by site: in all, and then since the last look */
     const struct overload **overloads;
     size_t worker_count;
     struct worker **workers;
@@ -226,6 +231,48 @@ static int build_flights(struct edge *e)
     return e->flights ? 0 : -ENOMEM;
 }
 
+/* ---- the uplink ---- */
+
+static void on_egress_look(struct timer *t)
+{
+    struct edge *e = container_of(t, struct edge, egress_look);
+    uint64_t *before = e->egress_sent_bytes, *since = before + e->config->site_count;
+    uint64_t now_ms = loop_now_ms(e->loop);
+    for (size_t i = 0; i < e->config->site_count; i++) {
+        uint64_t sent = 0;
+        for (size_t w = 0; w < e->worker_count; w++)
+            sent += ledger_site_sent(e->ledgers[w], (unsigned)i + 1);
+        since[i] = sent - before[i];
+        before[i] = sent;
+    }
+    egress_step(e->egress, since, now_ms - e->egress_looked_ms);
+    e->egress_looked_ms = now_ms;
+    timer_start(e->loop, &e->egress_look, EGRESS_LOOK_MS);
+}
+
+static int build_egress(struct edge *e)
+{
+    const struct config *c = e->config;
+    timer_init(&e->egress_look, on_egress_look);
+    if (c->uplink_bytes_per_s == 0)
+        return 0;
+    e->egress_sent_bytes = calloc(2 * c->site_count, sizeof(*e->egress_sent_bytes));
+    if (!e->egress_sent_bytes)
+        return -ENOMEM;
+    for (size_t i = 0; i < c->site_count; i++)
+        e->egress_sent_bytes[i] = c->sites[i].uplink_weight;
+    e->egress = egress_new(c->uplink_bytes_per_s, e->egress_sent_bytes, c->site_count);
+    memset(e->egress_sent_bytes, 0, c->site_count * sizeof(*e->egress_sent_bytes));
+    return e->egress ? 0 : -ENOMEM;
+}
+
+static void start_egress(struct edge *e)
+{
+    e->egress_looked_ms = loop_now_ms(e->loop);
+    if (e->egress)
+        timer_start(e->loop, &e->egress_look, EGRESS_LOOK_MS);
+}
+
 static int check_congestion(const struct config *c, struct buf *error)
 {
     for (size_t i = 0; i < c->site_count; i++) {
@@ -259,6 +306,8 @@ static int build_shared(struct edge *e, struct buf *error)
         r = build_flights(e);
     if (r == 0)
         r = build_limits(e);
+    if (r == 0)
+        r = build_egress(e);
     return r;
 }
 
@@ -305,6 +354,7 @@ static int prepare_workers(struct edge *e)
         .admit = e->admit,
         .hit_for_miss = e->hit_for_miss,
         .machine = &e->machine,
+        .egress = e->egress,
     };
     int r = 0;
     for (size_t i = 0; r == 0 && i < e->worker_count; i++)
@@ -405,6 +455,7 @@ static int open_admin(struct edge *e, struct buf *error)
         .upstreams = e->upstreams,
         .store = e->store,
         .limits = e->limits,
+        .egress = e->egress,
         .access_log = e->access_log,
         .certificates = e->certificates,
         .explain = {.sites = e->sites, .catalog = e->catalog, .store = e->store, .purges = e->purges},
@@ -487,6 +538,8 @@ static void edge_fini(struct edge *e)
     if (e->store)
         store_close(e->store);
     limits_free(e->limits);
+    egress_free(e->egress);
+    free(e->egress_sent_bytes);
     machine_fini(&e->machine);
     access_log_close(e->access_log);
     certificates_free(e->certificates);
@@ -605,6 +658,8 @@ static int edge_run(struct edge *e, struct buf *error)
         r = certificates_start(e->certificates);
     if (r == 0)
         r = start_workers(e);
+    if (r == 0)
+        start_egress(e);
     if (r == 0)
         announce_listeners(e);
     if (r == 0)

@@ -8,6 +8,7 @@
 
 #include "access_log.h"
 #include "catalog.h"
+#include "egress.h"
 #include "http/exchange.h"
 #include "limits.h"
 #include "origin/origin.h"
@@ -35,6 +36,7 @@ struct request_env {
     struct ledger *ledger;
     struct access_log *access_log; /* NULL: none */
     struct limits *limits;
+    const struct egress *egress; /* NULL: the uplink is not stated */
     struct admit *admit;
     struct hit_for_miss *hit_for_miss;
     const struct overload *overload;

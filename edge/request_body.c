@@ -7,6 +7,7 @@
 
 #include "request_private.h"
 
+#define PACED_SIZE_MIN    ((uint64_t)64 << 10) /* a full uplink is not made of less */
 #define SEND_BUDGET_BYTES (4u << 20) /* a turn of the loop for one request, so that others get theirs */
 
 static struct slice if_range_of(struct request *r)
@@ -196,6 +197,8 @@ static uint64_t keep_pace(struct request *r)
         rate = STREAM_PACE_SOON;
         left = r->pace.start_bytes - r->booked_bytes;
     }
+    if (r->end_bytes - r->position_bytes > PACED_SIZE_MIN || r->pace_bytes_per_s > 0)
+        rate = pace_min(rate, egress_pace(r->env->egress, r->site.site->id - 1));
     if (rate != r->pace_bytes_per_s)
         exchange_set_pace(r->x, rate);
     r->pace_bytes_per_s = rate;

@@ -173,6 +173,7 @@ int worker_prepare(struct worker *w, const struct worker_shared *shared)
         .admit = shared->admit,
         .hit_for_miss = shared->hit_for_miss,
         .limits = shared->limits,
+        .egress = shared->egress,
         .overload = &w->overload,
     };
     overload_init(&w->overload, shared->config->limits.overload_recovery_ms);
@@ -230,6 +231,7 @@ static void look_at_load(struct worker *w)
         [OVERLOAD_DESCRIPTORS] = machine_descriptor_pressure(w->shared.machine),
     };
     w->lag_us = overload_smooth(w->lag_us, now_ms > due_ms ? (now_ms - due_ms) * 1000 : 0);
+    pressure[OVERLOAD_UPLINK] = egress_pressure(w->shared.egress);
     pressure[OVERLOAD_CPU] = w->lag_us / limits->loop_lag_max_ms;
     enum overload_level before = overload_level(&w->overload);
     overload_step(&w->overload, pressure, now_ms);

@@ -26,6 +26,7 @@ struct worker_shared {
     struct catalog *catalog;
     struct access_log *access_log;
     struct limits *limits;
+    const struct egress *egress; /* NULL: the uplink is not stated */
     const struct machine *machine;
     struct tls_server *tls_server; /* NULL: no listener has TLS */
     struct upstreams *upstreams;

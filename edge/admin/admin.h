@@ -10,6 +10,7 @@
 #include "access_log.h"
 #include "admin/explain.h"
 #include "certificates.h"
+#include "egress.h"
 #include "http/fetch.h"
 #include "http/server.h"
 #include "ledger.h"
@@ -43,6 +44,7 @@ struct admin_source {
     const struct origin_stats *const *origins;
     struct upstreams *upstreams;         /* NULL: none are shown */
     struct store *store;                 /* NULL: none */
+    const struct egress *egress;         /* NULL: the uplink is not stated */
     const struct limits *limits;         /* NULL: none */
     const struct access_log *access_log; /* NULL: none */
     struct certificates *certificates;   /* NULL: none */

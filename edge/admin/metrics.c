@@ -413,6 +413,22 @@ static void write_overload(struct buf *out, const struct snapshot *s)
     }
 }
 
+static void write_uplink(struct buf *out, const struct snapshot *s)
+{
+    const struct egress *e = s->source->egress;
+
+    gauge(out, "uplink_capacity_bytes_per_second", "What the operator says it carries; 0: not stated.",
+          e ? egress_capacity(e) : 0);
+    begin_family(
+        out, "uplink_pace_bytes_per_second", "gauge",
+        "The pace of each response of a site that wants more than its share of a full uplink; 0: none.");
+    for (size_t i = 0; e && i < s->source->site_count; i++) {
+        struct label label = {"site", s->source->site_names[i]};
+
+        sample(out, "uplink_pace_bytes_per_second", &label, 1, egress_pace(e, i));
+    }
+}
+
 static void write_histogram(struct buf *out, const char *cause, const uint64_t *buckets, uint64_t sum_us)
 {
     struct label labels[] = {{"cause", cause}, {"le", NULL}};
@@ -452,6 +468,7 @@ bool metrics_write(const struct snapshot *s, struct buf *out)
     write_upstreams(out, s);
     write_connections(out, s);
     write_overload(out, s);
+    write_uplink(out, s);
     write_tls(out, s);
     write_latency(out, s->ledger);
     counter(out, "purges_total", "Purges received.", s->purges.orders);

@@ -325,6 +325,23 @@ static void write_overload(struct json *j, const struct snapshot *s)
     json_close(j, '}');
 }
 
+static void write_uplink(struct json *j, const struct snapshot *s)
+{
+    const struct egress *e = s->source->egress;
+
+    json_open(j, "uplink", '{');
+    json_u64(j, "capacity_bytes_per_s", e ? egress_capacity(e) : 0);
+    json_open(j, "sites", '{');
+    for (size_t i = 0; e && i < s->source->site_count; i++) {
+        json_open(j, s->source->site_names[i], '{');
+        json_u64(j, "bytes_per_s", egress_rate(e, i));
+        json_u64(j, "pace_bytes_per_s", egress_pace(e, i));
+        json_close(j, '}');
+    }
+    json_close(j, '}');
+    json_close(j, '}');
+}
+
 static void write_latency(struct json *j, const struct ledger_sum *sum)
 {
     json_open(j, "first_byte", '{');
@@ -397,6 +414,7 @@ bool stats_write(const struct snapshot *s, struct buf *out)
     write_upstreams(&j, s);
     write_connections(&j, s);
     write_overload(&j, s);
+    write_uplink(&j, s);
     write_tls(&j, s);
     write_latency(&j, s->ledger);
     write_purges(&j, &s->purges);
