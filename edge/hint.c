@@ -141,8 +141,6 @@ static void add_entry(struct catalog *c, const struct catalog_entry *entry, stru
         hint->title = entry->title;
         hint->rendition = entry->rendition;
     }
-    if (entry->kind != CATALOG_SEGMENT && entry->kind != CATALOG_PART)
-        return;
     hint->segment = entry->segment;
     hint->kind = entry->is_live ? STORE_LIVE : STORE_VOD;
     if (entry->is_live && catalog_find(c, entry->playlist, &playlist)) {
@@ -155,15 +153,13 @@ static void add_entry(struct catalog *c, const struct catalog_entry *entry, stru
 void hint_of_key(struct catalog *c, const struct catalog_entry *entry, enum content_class content_class,
                  struct slice key_text, struct store_hint *ret_hint)
 {
-    struct store_hint hint;
-    hint_of_text(key_text, &hint);
-    hint.kind = content_class == CLASS_SEGMENT || content_class == CLASS_PART ? STORE_VOD : STORE_OTHER;
-    if (entry)
-        add_entry(c, entry, &hint);
-    if (is_small(content_class))
-        hint.kind = STORE_SMALL;
-    if (hint.kind == STORE_OTHER)
-        hint = (struct store_hint){.kind = STORE_OTHER};
+    struct store_hint hint = {.kind = is_small(content_class) ? STORE_SMALL : STORE_OTHER};
+    if (content_class == CLASS_SEGMENT || content_class == CLASS_PART) {
+        hint_of_text(key_text, &hint);
+        hint.kind = STORE_VOD;
+        if (entry)
+            add_entry(c, entry, &hint);
+    }
     *ret_hint = hint;
 }
 

@@ -36,8 +36,9 @@ static void ask(struct request *r, bool is_found)
                 &r->hint);
     if (is_found && r->object.meta.flags & FLIGHT_META_SLICED)
         r->hint = (struct store_hint){.title = r->key.hash.low, .kind = STORE_SMALL};
-    r->hint.session =
-        hint_session(r->x->request, r->uri.query, &r->x->peer, store_hash_secret(r->env->store));
+    if (r->hint.kind != STORE_SMALL || (is_found && r->object.meta.flags & FLIGHT_META_SLICED))
+        r->hint.session =
+            hint_session(r->x->request, r->uri.query, &r->x->peer, store_hash_secret(r->env->store));
     request_ask(r, &r->key, &r->hint, is_found ? &r->object : NULL);
 }
 
