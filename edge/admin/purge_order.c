@@ -10,7 +10,8 @@
 #include "http/uri.h"
 #include "key.h"
 
-#define TEXT_MAX ((size_t)2 << 20) /* of all orders: more than a document's texts can become */
+#define TEXT_MAX  ((size_t)2 << 20) /* of all orders: more than a document's texts can become */
+#define SHOWN_MAX 100               /* of a text, in what is said of it */
 
 struct reading {
     struct purge_orders *out;
@@ -46,48 +47,47 @@ static bool add(struct reading *r, enum purge_kind kind, const struct site *site
     return true;
 }
 
-/* "https://host/path?query", or "/path?query" of the site that is named. */
-static bool parse(struct reading *r, const char *word, struct slice text, struct uri *ret_uri,
-                  const struct site **ret_site)
+/* "https://host/path?query", or "/path?query" of the site that is named. NULL: it is neither. */
+static const struct site *parse(struct reading *r, const char *word, struct slice text, struct uri *ret_uri)
 {
     struct uri_authority authority;
     struct site_match match = {.site = r->site};
-    if (!uri_parse_target(text, ret_uri) ||
-        (ret_uri->authority.data && !uri_parse_authority(ret_uri->authority, &authority)) ||
-        (!ret_uri->authority.data && (ret_uri->path.size == 0 || ret_uri->path.data[0] != '/')))
-        return fail(r, 400, word, "\"%.*s\" is neither https://host/path nor /path",
-                    (int)size_min(text.size, 100), text.data);
-    if (ret_uri->authority.data && !site_find(r->sites, authority.host, &match))
-        return fail(r, 404, "unknown_host", "no site has the host \"%.*s\"",
-                    (int)size_min(authority.host.size, 100), authority.host.data);
-    if (!match.site)
-        return fail(r, 400, "site_missing", "\"%.*s\" has no host, and no site is named",
-                    (int)size_min(text.size, 100), text.data);
-    if (r->site && match.site != r->site)
-        return fail(r, 400, "other_site", "the host of \"%.*s\" belongs to the site %s, not to %s",
-                    (int)size_min(text.size, 100), text.data, match.site->config->name,
-                    r->site->config->name);
-    *ret_site = match.site;
-    return true;
+    int size = (int)size_min(text.size, SHOWN_MAX);
+    bool is_good = uri_parse_target(text, ret_uri);
+    if (is_good && ret_uri->authority.data)
+        is_good = uri_parse_authority(ret_uri->authority, &authority);
+    else if (is_good)
+        is_good = ret_uri->path.size > 0 && ret_uri->path.data[0] == '/';
+    if (!is_good)
+        fail(r, 400, word, "\"%.*s\" is neither https://host/path nor /path", size, text.data);
+    else if (ret_uri->authority.data && !site_find(r->sites, authority.host, &match))
+        fail(r, 404, "unknown_host", "no site has the host of \"%.*s\"", size, text.data);
+    else if (!match.site)
+        fail(r, 400, "site_missing", "\"%.*s\" has no host, and no site is named", size, text.data);
+    else if (r->site && match.site != r->site)
+        fail(r, 400, "other_site", "the host of \"%.*s\" belongs to the site %s, not to %s", size, text.data,
+             match.site->config->name, r->site->config->name);
+    return r->out->error ? NULL : match.site;
 }
 
 static bool add_url(struct reading *r, struct slice text)
 {
     struct uri uri;
-    const struct site *site;
     struct slice target;
-    if (!parse(r, "bad_url", text, &uri, &site))
+    const struct site *site = parse(r, "bad_url", text, &uri);
+    if (!site)
         return false;
     if (!key_write(slice_of(site->config->name), uri.path, uri.query, &site->key_rules, &r->key, &target))
-        return fail(r, 400, "bad_url", "\"%.*s\" makes no key", (int)size_min(text.size, 100), text.data);
+        return fail(r, 400, "bad_url", "\"%.*s\" makes no key", (int)size_min(text.size, SHOWN_MAX),
+                    text.data);
     return add(r, PURGE_URL, site, buf_slice(&r->key));
 }
 
 static bool add_prefix(struct reading *r, struct slice text)
 {
     struct uri uri;
-    const struct site *site;
-    if (!parse(r, "bad_prefix", text, &uri, &site))
+    const struct site *site = parse(r, "bad_prefix", text, &uri);
+    if (!site)
         return false;
     if (uri.query.data)
         return fail(r, 400, "bad_prefix",
@@ -95,7 +95,8 @@ static bool add_prefix(struct reading *r, struct slice text)
     buf_clear(&r->key);
     buf_append_text(&r->key, site->config->name);
     if (!uri_append_normalized_path(&r->key, uri.path) || r->key.failed)
-        return fail(r, 400, "bad_prefix", "\"%.*s\" is no path", (int)size_min(text.size, 100), text.data);
+        return fail(r, 400, "bad_prefix", "\"%.*s\" is no path", (int)size_min(text.size, SHOWN_MAX),
+                    text.data);
     if (r->key.size > PURGE_TEXT_MAX)
         return fail(r, 400, "prefix_too_long", "a prefix has at most %zu bytes with its site's name",
                     PURGE_TEXT_MAX);

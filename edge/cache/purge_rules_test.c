@@ -29,7 +29,7 @@ static struct purge_order order_of(enum purge_kind kind, const char *site, const
 static size_t put(struct purge_rules *rules, struct purge_order order, uint32_t generation)
 {
     struct purge_rule r;
-    purge_rules_make(rules, &order, generation, generation * 1000, &r);
+    purge_rules_make(rules, &order, generation, (int64_t)generation * 1000, &r);
     return purge_rules_put(rules, &r);
 }
 
