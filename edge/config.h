@@ -82,6 +82,7 @@ struct config_tls_common { /* of all sites */
 
 struct config_limits {
     uint64_t header_timeout_ms, idle_timeout_ms, send_stall_timeout_ms;
+    uint64_t send_rate_min_bytes_per_s, send_rate_window_ms;
     uint64_t disk_timeout_ms;
     uint64_t connections_max;
     uint64_t connections_per_client_max, connections_per_prefix_max; /* 0: no such limit */

@@ -322,6 +322,8 @@ static const struct config_field limits_fields[] = {
     TIMEOUT("header_timeout", header_timeout_ms, "10s"),
     TIMEOUT("idle_timeout", idle_timeout_ms, "60s"),
     TIMEOUT("send_stall_timeout", send_stall_timeout_ms, "30s"),
+    NUMBER("send_rate_min", size, send_rate_min_bytes_per_s, "1KiB", "0", "1GiB"),
+    TIMEOUT("send_rate_window", send_rate_window_ms, "60s"),
     TIMEOUT("disk_timeout", disk_timeout_ms, "10s"),
     NUMBER("connections_max", integer, connections_max, "100000", "1", "10000000"),
     NUMBER("connections_per_client_max", integer, connections_per_client_max, "0", "0", "10000000"),

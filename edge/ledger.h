@@ -30,7 +30,7 @@ struct ledger_request {
     unsigned status;
     uint64_t first_byte_us;
     bool aborted;
-    enum refusal refusal; /* REFUSAL_NONE unless cause is CAUSE_REFUSED */
+    enum refusal refusal; /* REFUSAL_NONE, unless cause is CAUSE_REFUSED or it was cut off */
 };
 void ledger_request(struct ledger *l, const struct ledger_request *r);
 

@@ -77,6 +77,7 @@ enum forward {
     R(LOOP, "cdn_loop_detected", 508)                        \
     R(BODY_NOT_ALLOWED, "request_body_not_allowed", 413)     \
     R(ONLY_IF_CACHED, "only_if_cached", 504)                 \
+    R(SLOW_READER, "slow_reader", 0)                         \
     R(OVERLOADED, "overloaded", 503)                         \
     R(OVERLOADED_CPU, "overloaded_cpu", 503)                 \
     R(OVERLOADED_MEMORY, "overloaded_memory", 503)           \

@@ -20,6 +20,7 @@
 #include "request_private.h"
 
 #define FREE_REQUESTS_MAX 256
+#define PATIENCE_MIN_MS   2000 /* who takes something now and then keeps what he reads */
 #define CDN_LOOP_SIZE_MAX 1024 /* passed on to the origin */
 
 static void request_run(struct request *r);
@@ -29,7 +30,9 @@ static void request_run(struct request *r);
 void request_env_init(struct request_env *env)
 {
     list_init(&env->free_requests);
+    list_init(&env->requests);
     env->free_count = 0;
+    env->patience_ms = 0;
     buf_init(&env->scratch, 2 * REPLY_HEAD_MAX);
 }
 
@@ -99,7 +102,7 @@ static struct request *request_new(struct request_env *env)
     r->env = env;
     r->key_text = key_text;
     r->stored_head = stored_head;
-    list_init(&r->node);
+    list_push_back(&env->requests, &r->node);
     list_init(&r->reader.node);
     later_init(&r->resume, on_resume);
     timer_init(&r->turn_due, on_turn);
@@ -187,6 +190,7 @@ static void conclude(struct request *r)
 static void recycle(struct request *r)
 {
     struct request_env *env = r->env;
+    list_remove(&r->node);
     if (env->free_count >= FREE_REQUESTS_MAX) {
         request_free(r);
         return;
@@ -513,6 +517,33 @@ static void request_run(struct request *r)
     r->is_running = false;
     if (step == STEP_DONE || r->state == REQUEST_ENDED)
         recycle(r);
+}
+
+/* ---- readers who stand in the way ---- */
+
+static bool is_in_the_way(struct request *r)
+{
+    struct store *store = r->env->store;
+    return r->state == REQUEST_SEND && !r->is_running &&
+           (store_is_in_the_way(store, &r->object) || store_is_in_the_way(store, &r->reader.held));
+}
+
+void request_env_relieve(struct request_env *env)
+{
+    struct request *r, *next;
+    if (!store_is_pressed(env->store)) {
+        env->patience_ms = 0;
+        return;
+    }
+    uint64_t before_ms = env->patience_ms ? env->patience_ms : env->config->limits.send_stall_timeout_ms;
+    env->patience_ms = before_ms / 2 > PATIENCE_MIN_MS ? before_ms / 2 : PATIENCE_MIN_MS;
+    LIST_FOR_EACH_SAFE (r, next, &env->requests, node) {
+        if (!is_in_the_way(r) || exchange_stalled_ms(r->x) < env->patience_ms)
+            continue;
+        r->refusal = REFUSAL_SLOW_READER;
+        request_abort(r, refusal_name(REFUSAL_SLOW_READER));
+        recycle(r);
+    }
 }
 
 void request_start(struct request_env *env, struct exchange *x)

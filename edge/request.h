@@ -42,7 +42,9 @@ struct request_env {
     const struct overload *overload;
     struct list free_requests; /* request.c's pool */
     size_t free_count;
-    struct buf scratch; /* for the head being written */
+    struct list requests; /* that run */
+    uint64_t patience_ms; /* with readers who stand on space that is needed; 0: it is not */
+    struct buf scratch;   /* for the head being written */
 };
 
 /* A site's country rules in the form that route.h asks for. */
@@ -52,6 +54,10 @@ struct site_route {
 
 void request_env_init(struct request_env *env); /* the pool; all else is set by the worker */
 void request_env_fini(struct request_env *env);
+
+/* To be called some times a second: while the store's space is short because of readers who hold it, cuts off
+ * those who have taken nothing for longest, and then for less and less long. */
+void request_env_relieve(struct request_env *env);
 
 /* Takes over the exchange. */
 void request_start(struct request_env *env, struct exchange *x);

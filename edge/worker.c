@@ -127,6 +127,8 @@ static struct http_server_options server_options(struct worker *w)
         .header_timeout_ms = limits->header_timeout_ms,
         .idle_timeout_ms = limits->idle_timeout_ms,
         .send_stall_timeout_ms = limits->send_stall_timeout_ms,
+        .send_rate_min_bytes_per_s = limits->send_rate_min_bytes_per_s,
+        .send_rate_window_ms = limits->send_rate_window_ms,
         .on_request = on_request,
         .on_refused = on_refused,
         .user = w,
@@ -242,6 +244,7 @@ static void look_at_load(struct worker *w)
                  overload_resource_name((enum overload_resource)counter_read(&w->overload.cause)));
     w->looked_ms = now_ms;
     timer_start(w->loop, &w->look, LOOK_MS);
+    request_env_relieve(&w->env);
 }
 
 static void on_look(struct timer *t)

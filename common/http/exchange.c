@@ -48,6 +48,11 @@ void exchange_set_congestion(struct exchange *x, const char *name)
     x->ops->set_congestion(x, name);
 }
 
+uint64_t exchange_stalled_ms(struct exchange *x)
+{
+    return x->ops->stalled_ms(x);
+}
+
 uint64_t exchange_sent_bytes(const struct exchange *x)
 {
     return x->ops->sent_bytes(x);

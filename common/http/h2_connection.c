@@ -322,15 +322,20 @@ static void wait(struct h2_connection *h)
     const struct http_server_options *options = &h->c->server->options;
     const uint64_t delays_ms[] = {
         [H2_WAIT_BLOCK] = options->header_timeout_ms,
-        [H2_WAIT_SOCKET] = options->send_stall_timeout_ms,
+        [H2_WAIT_SOCKET] = server_drain_delay_ms(h->c->server, &h->c->drain),
         [H2_WAIT_IDLE] = options->idle_timeout_ms,
     };
     enum h2_wait waits_for = wait_of(h);
+    bool is_new = waits_for != h->waits_for;
 
+    if (waits_for == H2_WAIT_SOCKET) { /* what else happens meanwhile puts no look off */
+        is_new = !h->c->drain.is_blocked;
+        drain_block(&h->c->drain, loop_now_ms(h->c->server->loop));
+    }
     server_connection_waits(h->c, waits_for == H2_WAIT_IDLE || waits_for == H2_WAIT_BLOCK);
     if (waits_for == H2_WAIT_NOTHING)
         timer_stop(&h->c->deadline);
-    else if (waits_for != h->waits_for || !timer_is_running(&h->c->deadline))
+    else if (is_new || !timer_is_running(&h->c->deadline))
         timer_start(h->c->server->loop, &h->c->deadline, delays_ms[waits_for]);
     h->waits_for = waits_for;
 }
@@ -406,6 +411,7 @@ void h2_connection_on_writable(struct h2_connection *h)
 {
     h->blocked = false;
     h->waits_for = H2_WAIT_NOTHING; /* it moves: the deadline begins anew */
+    drain_unblock(&h->c->drain, loop_now_ms(h->c->server->loop));
     h2_output_write(h);
     tend(h);
 }
@@ -417,10 +423,14 @@ void h2_connection_on_later(struct h2_connection *h)
 
 void h2_connection_on_deadline(struct h2_connection *h)
 {
+    const char *word;
+
     switch (h->waits_for) {
     case H2_WAIT_SOCKET:
-        counter_add(&h->c->server->stats.refusals[HTTP_REFUSAL_SEND_TIMEOUT], 1);
-        end_broken(h, http_refusal_name(HTTP_REFUSAL_SEND_TIMEOUT));
+        word = server_connection_look(h->c);
+        if (!word)
+            break;
+        end_broken(h, word);
         return;
     case H2_WAIT_BLOCK: h2_connection_must_end(h, HTTP_REFUSAL_HEADER_TIMEOUT); break;
     case H2_WAIT_IDLE: h2_connection_must_end(h, HTTP_REFUSAL_IDLE_TIMEOUT); break;

@@ -46,7 +46,7 @@ struct h2_stream {
     enum h2_stream_state state;
     struct list node;      /* h->streams, or h->over */
     struct list place;     /* h->arrived, h->waiting, or none */
-    struct timer deadline; /* HEAD: for its end. EXCHANGE, FLUSH: of a window at zero. LINGER: for its end */
+    struct timer deadline; /* HEAD: for its end. EXCHANGE, FLUSH: looks at its window. LINGER: for its end */
     struct h2_priority priority;
     struct http_head *request;
     size_t request_size;
@@ -63,8 +63,8 @@ struct h2_stream {
     const char *broken; /* why on_gone will be called, or NULL */
     uint64_t body_left; /* has_length: not yet in frames */
     uint64_t sent_bytes, pace_bytes_per_s;
-    uint64_t waits_since_ms; /* the deadline's start */
-    char *rest;              /* a small body's bytes that found no room; NULL: none */
+    struct drain drain; /* of its windows: bytes are what was put into frames */
+    char *rest;         /* a small body's bytes that found no room; NULL: none */
     size_t rest_size, rest_sent;
 };
 
@@ -158,8 +158,10 @@ void h2_stream_send_on(struct h2_stream *s);
 
 /* --- h2_turns.c --- */
 
-void h2_turns_wait(struct h2_stream *s); /* until its turn comes */
+void h2_turns_wait(struct h2_stream *s);  /* until its turn comes */
+void h2_turns_moved(struct h2_stream *s); /* some of it was sent */
 bool h2_turns_may_send(const struct h2_stream *s);
+bool h2_turns_look(struct h2_stream *s);    /* true: only its client's windows are in the way */
 void h2_turns_run(struct h2_connection *h); /* all that can be sent now, within a turn's bounds */
 bool h2_turns_has_window(const struct h2_stream *s);
 void h2_turns_set_pace(struct h2_connection *h);

@@ -26,6 +26,7 @@ static struct h2_stream *stream_of(const struct exchange *x)
 /* --- Beginning and end. --- */
 
 static void on_deadline(struct timer *t);
+static uint64_t on_stalled_ms(struct exchange *x);
 
 struct h2_stream *h2_stream_new(struct h2_connection *h, int32_t id)
 {
@@ -280,7 +281,7 @@ static ssize_t on_exchange_send(struct exchange *x, const struct span *span)
         taken = span->size;
     s->sent_bytes += taken;
     if (taken > 0)
-        timer_stop(&s->deadline);
+        h2_turns_moved(s);
     if (taken < span->size || s->rest)
         h2_turns_wait(s);
     return (ssize_t)taken;
@@ -382,6 +383,7 @@ const struct exchange_ops h2_stream_ops = {
     .set_pace = on_set_pace,
     .set_congestion = on_set_congestion,
     .sent_bytes = on_sent_bytes,
+    .stalled_ms = on_stalled_ms,
 };
 
 uint64_t h2_stream_refuse(struct h2_stream *s, unsigned status, const char *word)
@@ -412,7 +414,7 @@ static void send_rest(struct h2_stream *s)
     size_t taken = transmit(s, &span, span.size);
 
     if (taken > 0)
-        timer_stop(&s->deadline);
+        h2_turns_moved(s);
     s->rest_sent += taken;
     if (s->rest_sent < s->rest_size && s->state != H2_STREAM_OVER)
         h2_turns_wait(s);
@@ -426,27 +428,43 @@ void h2_stream_send_on(struct h2_stream *s)
         s->x.events->on_writable(&s->x);
 }
 
-/* A window at zero is the client's doing. When nothing at all moved meanwhile, the whole connection is held
- * up by its client; else only this stream ends. */
-static void on_stall(struct h2_stream *s)
+/* A window at zero is the client's doing, and so is one that is opened by a few bytes now and then. When
+ * nothing at all moved meanwhile, the whole connection is held up by its client; else only this stream ends.
+ */
+static void on_look(struct h2_stream *s)
 {
     struct h2_connection *h = s->h;
-    enum http_refusal refusal = HTTP_REFUSAL_H2_WINDOW_STALL;
+    struct http_server *server = h->c->server;
+    struct drain_limits limits = server_drain_limits(server);
+    enum drain_verdict verdict;
+    const char *word;
 
-    if (h->blocked || h2_turns_has_window(s)) { /* it waits for the socket, or for its turn */
-        s->waits_since_ms = loop_now_ms(h->c->server->loop);
-        timer_start(h->c->server->loop, &s->deadline, h->c->server->options.send_stall_timeout_ms);
-        return;
-    }
-    if (h->data_ms <= s->waits_since_ms) {
-        h->refusal = refusal;
+    h2_turns_look(s);
+    verdict = drain_judge(&s->drain, &limits, loop_now_ms(server->loop));
+    if (verdict == DRAIN_STALLED && h->data_ms <= s->drain.progressed_ms) {
+        h->refusal = HTTP_REFUSAL_H2_WINDOW_STALL;
         h2_connection_later(h);
         return;
     }
-    counter_add(&h->c->server->stats.refusals[refusal], 1);
+    word = server_drain_word(server, verdict, HTTP_REFUSAL_H2_WINDOW_STALL);
+    if (!word) {
+        timer_start(server->loop, &s->deadline, server_drain_delay_ms(server, &s->drain));
+        return;
+    }
     if (s->state == H2_STREAM_EXCHANGE)
-        s->x.events->on_gone(&s->x, "send_timeout");
+        s->x.events->on_gone(&s->x, word);
     h2_stream_reset(s, NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
+static uint64_t on_stalled_ms(struct exchange *x)
+{
+    struct h2_stream *s = stream_of(x);
+
+    if (s->h->blocked)
+        return server_connection_stalled_ms(s->h->c);
+    if (!list_is_linked(&s->place) || !h2_turns_look(s))
+        return 0;
+    return drain_stalled_ms(&s->drain, loop_now_ms(s->h->c->server->loop));
 }
 
 static void on_deadline(struct timer *t)
@@ -459,7 +477,7 @@ static void on_deadline(struct timer *t)
         h2_connection_serve_later(s);
         break;
     case H2_STREAM_EXCHANGE:
-    case H2_STREAM_FLUSH: on_stall(s); break;
+    case H2_STREAM_FLUSH: on_look(s); break;
     case H2_STREAM_LINGER: h2_stream_reset(s, NGHTTP2_NO_ERROR); break;
     case H2_STREAM_OVER: UNREACHABLE();
     }

@@ -25,11 +25,29 @@ void h2_turns_wait(struct h2_stream *s)
 
     if (!list_is_linked(&s->place))
         list_push_back(&h->waiting, &s->place);
-    if (!timer_is_running(&s->deadline)) {
-        s->waits_since_ms = loop_now_ms(l);
-        timer_start(l, &s->deadline, h->c->server->options.send_stall_timeout_ms);
-    }
+    h2_turns_look(s);
+    if (!timer_is_running(&s->deadline))
+        timer_start(l, &s->deadline, server_drain_delay_ms(h->c->server, &s->drain));
     h2_connection_later(h);
+}
+
+void h2_turns_moved(struct h2_stream *s)
+{
+    timer_stop(&s->deadline);
+    drain_unblock(&s->drain, loop_now_ms(s->h->c->server->loop));
+}
+
+bool h2_turns_look(struct h2_stream *s)
+{
+    uint64_t now_ms = loop_now_ms(s->h->c->server->loop);
+
+    if (s->h->blocked || h2_turns_has_window(s)) { /* it waits for the socket, or for its turn */
+        drain_unblock(&s->drain, now_ms);
+        return false;
+    }
+    drain_block(&s->drain, now_ms);
+    drain_look(&s->drain, now_ms, s->sent_bytes);
+    return true;
 }
 
 /* Is `a`, which stands behind `b`, to be served first? */

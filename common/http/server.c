@@ -582,6 +582,19 @@ static void on_later(struct later *later)
     }
 }
 
+/* It is being waited for with a response. */
+static void look_at_client(struct connection *c)
+{
+    const char *word = server_connection_look(c);
+
+    if (!word)
+        timer_start(c->server->loop, &c->deadline, server_drain_delay_ms(c->server, &c->drain));
+    else if (c->state == CONNECTION_EXCHANGE)
+        server_connection_gone(c, word);
+    else
+        server_connection_close(c, true);
+}
+
 static void on_deadline(struct timer *t)
 {
     struct connection *c = container_of(t, struct connection, deadline);
@@ -597,13 +610,7 @@ static void on_deadline(struct timer *t)
     case CONNECTION_BODY: refuse(c, HTTP_REFUSAL_HEADER_TIMEOUT); break;
     case CONNECTION_IDLE: drop(c, HTTP_REFUSAL_IDLE_TIMEOUT); break;
     case CONNECTION_EXCHANGE:
-        counter_add(&c->server->stats.refusals[HTTP_REFUSAL_SEND_TIMEOUT], 1);
-        server_connection_gone(c, http_refusal_name(HTTP_REFUSAL_SEND_TIMEOUT));
-        break;
-    case CONNECTION_FLUSH:
-        counter_add(&c->server->stats.refusals[HTTP_REFUSAL_SEND_TIMEOUT], 1);
-        server_connection_close(c, true);
-        break;
+    case CONNECTION_FLUSH: look_at_client(c); break;
     case CONNECTION_HTTP2: h2_connection_on_deadline(c->h2); break;
     case CONNECTION_LINGER: server_connection_close(c, false); break;
     case CONNECTION_CLOSED: UNREACHABLE();
@@ -745,9 +752,9 @@ static bool pass_gate(struct http_server *s, const struct addr *peer, struct htt
     return false;
 }
 
-/* Handshakes at a time are bounded, so that who comes next waits no longer than for these. When all places are
- * taken the oldest gives its own up if it has had time enough: it stalls. If it has not, there is more to do
- * than can be done, and the newcomer is the one to go. */
+/* Handshakes at a time are bounded, so that who comes next waits no longer than for these. When all places
+ * are taken the oldest gives its own up if it has had time enough: it stalls. If it has not, there is more to
+ * do than can be done, and the newcomer is the one to go. */
 static bool has_handshake_place(struct http_server *s)
 {
     struct connection *oldest;

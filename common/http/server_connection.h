@@ -7,7 +7,7 @@
  *
  * BODY only when the request has one, FLUSH only when the socket takes no more, LINGER after the last
  * response. Each state has its deadline, all kept by one timer: handshake, header, header again for a body,
- * (send stall) x 2, idle, linger.
+ * looks at how the client takes what it gets (drain.h) x 2, idle, linger.
  *
  * Memory: an idle connection holds neither inbox nor outbox. They are taken from the server's spares with the
  * first byte of a request and for what is held back of a response.
@@ -16,6 +16,7 @@
 #define HTTP_SERVER_CONNECTION_H
 
 #include "base/buf.h"
+#include "drain.h"
 #include "http/server.h"
 #include "parser.h"
 
@@ -62,6 +63,7 @@ struct connection {
     struct list handshaking; /* server->handshaking, until TLS stands */
     struct http_guest guest;
     struct timer deadline;
+    struct drain drain; /* of the socket */
     struct later later;
 
     enum connection_state state;
@@ -123,6 +125,17 @@ struct inbox *server_inbox_take(struct http_server *s);                    /* NU
 void server_inbox_give(struct http_server *s, struct inbox *in);           /* NULL is fine */
 struct outbox *server_outbox_take(struct http_server *s, size_t capacity); /* NULL when memory is out */
 void server_outbox_give(struct http_server *s, struct outbox *o);          /* NULL is fine */
+
+/* What is asked of a client that something waits for. */
+struct drain_limits server_drain_limits(const struct http_server *s);
+uint64_t server_drain_delay_ms(const struct http_server *s, struct drain *d);
+
+/* Looks at a socket that takes no more: why its client is to be cut off, which is counted; or NULL. */
+const char *server_connection_look(struct connection *c);
+uint64_t server_connection_stalled_ms(struct connection *c);
+
+/* Counts the verdict; its word, or NULL when it goes on. `stalled`: what a stall is counted as. */
+const char *server_drain_word(struct http_server *s, enum drain_verdict verdict, enum http_refusal stalled);
 
 /* The response is over and sent. */
 void server_connection_next(struct connection *c);

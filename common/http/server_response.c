@@ -4,7 +4,7 @@
  * first body bytes, so that a small response is one writev. Bytes of large bodies are never copied.
  *
  * One rule for a full socket: once a write took less than all, `blocked` stands, nothing more is written, and
- * the send stall deadline runs until the stream says that it takes bytes again.
+ * how much the client takes is looked at now and then until the stream says that it takes bytes again.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -38,6 +38,54 @@ static void release_held(struct connection *c, size_t size)
         server_outbox_give(c->server, c->outbox);
         c->outbox = NULL;
     }
+}
+
+/* --- Clients that take little. --- */
+
+struct drain_limits server_drain_limits(const struct http_server *s)
+{
+    return (struct drain_limits){.stall_ms = s->options.send_stall_timeout_ms,
+                                 .rate_min_bytes_per_s = s->options.send_rate_min_bytes_per_s,
+                                 .window_ms = s->options.send_rate_window_ms};
+}
+
+uint64_t server_drain_delay_ms(const struct http_server *s, struct drain *d)
+{
+    struct drain_limits limits = server_drain_limits(s);
+
+    return drain_delay_ms(d, &limits, loop_now_ms(s->loop));
+}
+
+const char *server_drain_word(struct http_server *s, enum drain_verdict verdict, enum http_refusal stalled)
+{
+    if (verdict == DRAIN_GOES_ON)
+        return NULL;
+    counter_add(&s->stats.refusals[verdict == DRAIN_STALLED ? stalled : HTTP_REFUSAL_SEND_TOO_SLOW], 1);
+    return http_refusal_name(verdict == DRAIN_STALLED ? HTTP_REFUSAL_SEND_TIMEOUT
+                                                      : HTTP_REFUSAL_SEND_TOO_SLOW);
+}
+
+static void look(struct connection *c)
+{
+    counter_add(&c->server->stats.system_calls, 1);
+    drain_look(&c->drain, loop_now_ms(c->server->loop), stream_acked_bytes(c->stream));
+}
+
+const char *server_connection_look(struct connection *c)
+{
+    struct drain_limits limits = server_drain_limits(c->server);
+
+    look(c);
+    return server_drain_word(c->server, drain_judge(&c->drain, &limits, loop_now_ms(c->server->loop)),
+                             HTTP_REFUSAL_SEND_TIMEOUT);
+}
+
+uint64_t server_connection_stalled_ms(struct connection *c)
+{
+    if (!c->drain.is_blocked)
+        return 0;
+    look(c);
+    return drain_stalled_ms(&c->drain, loop_now_ms(c->server->loop));
 }
 
 static void broke(struct connection *c, const char *reason)
@@ -78,9 +126,9 @@ static size_t written(struct connection *c, ssize_t result, size_t wanted)
         return 0;
     }
     if (taken < wanted) {
-        if (!c->blocked || taken > 0)
-            timer_start(c->server->loop, &c->deadline, c->server->options.send_stall_timeout_ms);
         c->blocked = true;
+        drain_block(&c->drain, loop_now_ms(c->server->loop));
+        timer_start(c->server->loop, &c->deadline, server_drain_delay_ms(c->server, &c->drain));
     }
     return taken;
 }
@@ -383,6 +431,11 @@ static uint64_t on_sent_bytes(const struct exchange *x)
     return connection_of(x)->sent_bytes;
 }
 
+static uint64_t on_stalled_ms(struct exchange *x)
+{
+    return server_connection_stalled_ms(connection_of(x));
+}
+
 const struct exchange_ops server_response_ops = {
     .inform = on_inform,
     .respond = on_respond,
@@ -393,11 +446,13 @@ const struct exchange_ops server_response_ops = {
     .set_pace = on_set_pace,
     .set_congestion = on_set_congestion,
     .sent_bytes = on_sent_bytes,
+    .stalled_ms = on_stalled_ms,
 };
 
 void server_response_on_writable(struct connection *c)
 {
     c->blocked = false;
+    drain_unblock(&c->drain, loop_now_ms(c->server->loop));
     timer_stop(&c->deadline);
     flush(c, false);
     if (c->state == CONNECTION_FLUSH) {

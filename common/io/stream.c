@@ -29,6 +29,7 @@
 
 #include "base/guard.h"
 #include "loop_private.h"
+#include "tcp_acked.h"
 #include "tls_session.h"
 
 #define SEND_MAX         ((size_t)4 << 20) /* in one call: a fast viewer must not hold up the others */
@@ -630,6 +631,11 @@ size_t stream_room(struct stream *s)
         return 0;
     }
     return tls_session_room(s->tls);
+}
+
+uint64_t stream_acked_bytes(const struct stream *s)
+{
+    return tcp_acked_bytes(s->fd);
 }
 
 int stream_shutdown(struct stream *s)

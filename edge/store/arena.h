@@ -142,6 +142,11 @@ bool arena_pending_next(struct arena *a, struct arena_pending *ret_pending);
 void arena_pending_done(struct arena *a, const struct arena_pending *p); /* found from now on */
 void arena_pending_all(struct arena *a);                                 /* every region once more */
 
+/* So many regions are held by readers that soon none may be reclaimed that is read; and whether this region
+ * is one of those: its space comes back with its last reader. */
+bool arena_is_pressed(struct arena *a);
+bool arena_is_held(const struct arena *a, const struct store_region *region);
+
 struct arena_stats {
     uint64_t budget_bytes; /* as configured, or less since the disk was full */
     uint64_t regions_live, regions_held, regions_pending, reclaimed, objects;

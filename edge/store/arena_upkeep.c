@@ -101,6 +101,21 @@ static uint32_t held_max(const struct arena *a)
     return bound < room ? bound : room;
 }
 
+bool arena_is_pressed(struct arena *a)
+{
+    pthread_mutex_lock(&a->mutex);
+    uint32_t max = held_max(a);
+    bool is_pressed = a->held_count > 0 && a->held_count >= max - max / 4;
+    pthread_mutex_unlock(&a->mutex);
+    return is_pressed;
+}
+
+bool arena_is_held(const struct arena *a, const struct store_region *region)
+{
+    const struct arena_region *r = container_of(region, struct arena_region, region);
+    return arena_owns(a, region) && !arena_region_is_live(r);
+}
+
 static void tear_down(struct arena *a, struct arena_region *r)
 {
     region_unmap(&r->region);

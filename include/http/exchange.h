@@ -21,8 +21,8 @@ struct exchange;
 struct exchange_events {
     void (*on_writable)(struct exchange *x); /* after a send took less than it was given */
 
-    /* "client_closed", "client_error", "send_timeout", "body_unreadable" (a span's file ended before it did),
-     * "server_stopped", "out_of_memory" */
+    /* "client_closed", "client_error", "send_timeout", "send_too_slow", "body_unreadable" (a span's file
+     * ended before it did), "server_stopped", "out_of_memory" */
     void (*on_gone)(struct exchange *x, const char *reason);
 };
 
@@ -73,12 +73,16 @@ void exchange_abort(struct exchange *x);
  */
 void exchange_reply(struct exchange *x, unsigned status, struct slice fields, struct slice body);
 
-/* The kernel's pace of what is sent from now on, until the exchange ends; 0: none; STREAM_PACE_SOON: none, but
- * one will be set soon. Exchanges that share a connection share the sum of their paces. */
+/* The kernel's pace of what is sent from now on, until the exchange ends; 0: none; STREAM_PACE_SOON: none,
+ * but one will be set soon. Exchanges that share a connection share the sum of their paces. */
 void exchange_set_pace(struct exchange *x, uint64_t rate_bytes_per_s);
 
 /* See stream_set_congestion: of the whole connection, from now on. */
 void exchange_set_congestion(struct exchange *x, const char *name);
+
+/* For how long the viewer has taken nothing of what waits for it; 0 when nothing does. May cost a system
+ * call. */
+uint64_t exchange_stalled_ms(struct exchange *x);
 
 /* Bytes handed to the connection for this exchange, sent or held back: head, framing and body. The last
  * chunk, which finish sends, is counted from the start. */
@@ -95,6 +99,7 @@ struct exchange_ops {
     void (*set_pace)(struct exchange *x, uint64_t rate_bytes_per_s);
     void (*set_congestion)(struct exchange *x, const char *name);
     uint64_t (*sent_bytes)(const struct exchange *x);
+    uint64_t (*stalled_ms)(struct exchange *x);
 };
 
 #endif

@@ -23,6 +23,7 @@
     R(VERSION_NOT_SUPPORTED, "http_version_not_supported", 505)            \
     R(HEADER_TIMEOUT, "header_timeout", 408)                               \
     R(IDLE_TIMEOUT, "idle_timeout", 0)                                     \
+    R(SEND_TOO_SLOW, "send_too_slow", 0)                                   \
     R(SEND_TIMEOUT, "send_timeout", 0)                                     \
     R(HANDSHAKE_FAILED, "tls_handshake_failed", 0)                         \
     R(HANDSHAKE_TIMEOUT, "tls_handshake_timeout", 0)                       \
@@ -69,7 +70,9 @@ struct http_server_options {
     size_t handshakes_max;      /* of TLS, at a time; 0: as many as connections */
     uint64_t header_timeout_ms; /* for a whole head, and again for a whole body */
     uint64_t idle_timeout_ms;
-    uint64_t send_stall_timeout_ms; /* no byte could be sent for so long */
+    uint64_t send_stall_timeout_ms;     /* a viewer took not a byte for so long, though there was some */
+    uint64_t send_rate_min_bytes_per_s; /* what a viewer takes at least while something waits for it, */
+    uint64_t send_rate_window_ms;       /* on the average of so long. 0: any */
     void (*on_request)(struct exchange *x, void *user);
 
     /* A request was refused that never reached on_request, or a connection was closed for one of the reasons

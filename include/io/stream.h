@@ -74,6 +74,9 @@ size_t stream_room(struct stream *s);
  * on_writable. -EIO: the file ended before the span did. */
 ssize_t stream_send_span(struct stream *s, const struct span *span, bool more);
 
+/* What the peer has acknowledged since the connection began, TLS's own bytes too. A system call. */
+uint64_t stream_acked_bytes(const struct stream *s);
+
 /* No more writes: FIN, after close_notify on TLS, behind all that was taken. */
 int stream_shutdown(struct stream *s);
 
