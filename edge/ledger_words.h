@@ -31,6 +31,7 @@ enum content_class {
     C(EXPIRED, "expired", "in the store but no longer fresh, and the origin sent a new one") \
     C(REVALIDATED, "revalidated", "no longer fresh, and the origin said it had not changed") \
     C(STALE, "stale", "served although no longer fresh, as the origin failed")               \
+    C(DISK_FAILED, "disk_failed", "not found, as the disk that it would be on has failed")   \
     C(PURGED, "purged", "purged, and fetched again")                                         \
     C(UNCACHEABLE, "uncacheable", "the origin's response may not be shared")                 \
     C(ORPHAN, "orphan", "received for a fill that had no reader left")                       \

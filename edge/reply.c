@@ -308,6 +308,7 @@ void reply_write_cache_status(const struct reply_cache_status *s, struct buf *ou
     case CAUSE_MISS:
     case CAUSE_EXPIRED:
     case CAUSE_REVALIDATED:
+    case CAUSE_DISK_FAILED:
     case CAUSE_PURGED:
     case CAUSE_UNCACHEABLE:
     case CAUSE_ERROR:

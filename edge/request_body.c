@@ -57,8 +57,8 @@ static enum flight_state fetch_slice(struct request *r, const struct store_key *
         r->byte_cause = CAUSE_COALESCED;
         break;
     case FLIGHT_LEADING:
-        r->byte_cause = CAUSE_MISS;
-        request_lead(r, flight, CAUSE_MISS, if_range_of(r));
+        r->byte_cause = request_miss(r, slice_key);
+        request_lead(r, flight, r->byte_cause, if_range_of(r));
         break;
     }
     return FLIGHT_BYTES;

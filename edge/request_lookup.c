@@ -63,6 +63,11 @@ static struct flight_want want_of(const struct request *r, bool has_stale)
     return want;
 }
 
+enum cause request_miss(const struct request *r, const struct store_key *key)
+{
+    return store_is_disk_failed(r->env->store, key->hash) ? CAUSE_DISK_FAILED : CAUSE_MISS;
+}
+
 void request_lead(struct request *r, struct flight *flight, enum cause cause, struct slice if_range)
 {
     struct origin_request request = {
@@ -199,7 +204,9 @@ static enum step join_flight(struct request *r, bool has_stale)
             flight_fail(flight, refusal_name(overload_refusal(r->env->overload)), 503);
             return shed(r);
         }
-        r->cause = r->byte_cause = r->is_purged ? CAUSE_PURGED : has_stale ? CAUSE_EXPIRED : CAUSE_MISS;
+        r->cause = r->byte_cause = r->is_purged ? CAUSE_PURGED
+                                   : has_stale  ? CAUSE_EXPIRED
+                                                : request_miss(r, &r->key);
         request_lead(r, flight, r->cause, (struct slice){NULL, 0});
         break;
     }
@@ -472,8 +479,8 @@ static enum step respond(struct request *r, const struct reply_stored *stored, i
     };
     if (reply.age_s < 0) /* the wall clock was set back */
         reply.age_s = 0;
-    if (reply.age_s == 0 &&
-        (r->cause == CAUSE_MISS || r->cause == CAUSE_PURGED || r->cause == CAUSE_UNCACHEABLE))
+    if (reply.age_s == 0 && (r->cause == CAUSE_MISS || r->cause == CAUSE_DISK_FAILED ||
+                             r->cause == CAUSE_PURGED || r->cause == CAUSE_UNCACHEABLE))
         reply.age_s = -1; /* straight from the origin: no age (RFC 9111 section 5.1) */
     struct buf *fields = &r->env->scratch;
     buf_clear(fields);

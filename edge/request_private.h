@@ -105,6 +105,8 @@ void request_ask(struct request *r, const struct store_key *key, const struct st
 bool request_may_lead(struct request *r, const struct flight_want *want, enum step *ret_step);
 
 /* Has the origin fill a flight that this request leads. */
+/* What a miss of this key is booked as. */
+enum cause request_miss(const struct request *r, const struct store_key *key);
 void request_lead(struct request *r, struct flight *flight, enum cause cause, struct slice if_range);
 
 /* ---- request_parts.c ---- */

@@ -321,3 +321,43 @@ def test_regions_truncated_underneath(edge, origin, authority, encrypted):
             pytest.fail(f"{path} is not there again")
     until(lambda: "is dropped" in scene.edge.log(), "the edge to say that regions are dropped")
     assert scene.stats()["arena"]["io_errors"] > 0
+
+
+# --- several disks -----------------------------------------------------------------------------------------------
+
+
+def test_a_disk_that_fails_goes_alone(edge, origin, tmp_path):
+    """Its objects become misses that say why; those on the other disk stay hits. It comes back at the next start."""
+    server = origin()
+    library = Library(server, [n * 7 + 200 * KIB for n in range(100)])
+    disks = [{"path": str(tmp_path / name), "size": "64MiB"} for name in ("one", "two")]
+    scene = Scene(edge, server, arena={"disks": disks, "region_size": "1MiB", "slice_size": "256KiB"})
+    for path in library.paths:
+        library.check(path, scene.get(path))
+    before = scene.wait_for("flights.active", 0)["arena"]
+    assert [disk["state"] for disk in before["disks"]] == ["used", "used"]
+    assert all(disk["objects"] > 20 for disk in before["disks"])
+    for path in (tmp_path / "one").glob("region-*"):
+        os.truncate(path, 0)
+    until(lambda: scene.stats()["arena"]["disks_failed"] == 1, "the disk to be given up")
+    after = scene.stats()["arena"]
+    assert [disk["state"] for disk in after["disks"]] == ["errors", "used"]
+    assert after["disks"][0]["objects"] == 0 and after["disks"][1]["objects"] == before["disks"][1]["objects"]
+    assert f"disk_failed: arena {disks[0]['path']} is not used any more" in scene.edge.log()
+    asked = server.count()
+    for path in library.paths:
+        library.check(path, scene.get(path))
+    counters.wait_for_rest(scene.edge)
+    causes = scene.stats()["by_cause"]
+    assert causes["hit"]["requests"] > 20
+    assert causes["disk_failed"]["requests"] == len(library.paths) - causes["hit"]["requests"] == server.count() - asked
+    assert causes["miss"]["requests"] == len(library.paths)  # when the store was empty
+    for path in library.paths:
+        assert is_hit(scene.get(path))  # on the other disk now
+    scene.edge.stop()
+    scene.edge.start()
+    assert [disk["state"] for disk in scene.stats()["arena"]["disks"]] == ["used", "used"]
+    for path in library.paths:
+        response = scene.get(path)
+        library.check(path, response)
+        assert is_hit(response)

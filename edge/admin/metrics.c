@@ -221,8 +221,43 @@ static void write_flights(struct buf *out, const struct ledger_sum *sum)
             sum->orphans_dropped_bytes);
 }
 
-static void write_arena(struct buf *out, const struct store_stats *store)
+static void write_disks(struct buf *out, const struct snapshot *s)
 {
+    begin_family(out, "arena_disk_used", "gauge", "1: the disk is used; 0: it has failed.");
+    for (size_t i = 0; i < s->disk_count; i++) {
+        struct label labels[] = {{"path", s->disks[i].path}};
+
+        sample(out, "arena_disk_used", labels, ARRAY_COUNT(labels), s->disks[i].state == STORE_DISK_USED);
+    }
+    begin_family(out, "arena_disk_io_errors_total", "counter", "Errors of each disk.");
+    for (size_t i = 0; i < s->disk_count; i++) {
+        struct label labels[] = {{"path", s->disks[i].path}};
+
+        sample(out, "arena_disk_io_errors_total", labels, ARRAY_COUNT(labels), s->disks[i].stats.io_errors);
+    }
+}
+
+static void write_upkeep(struct buf *out, const struct store_stats *store)
+{
+    gauge(out, "arena_regions_pending", "Regions that are still to be verified or walked.",
+          store->regions_pending);
+    counter(out, "arena_syncs_total", "Times that all that was stored was brought to a disk.", store->syncs);
+    counter(out, "arena_verified_objects_total", "Objects compared with their sums after a power loss.",
+            store->verified_objects);
+    counter(out, "arena_restored_objects_total", "Objects found again by walking regions.",
+            store->restored_objects);
+    counter(out, "arena_damaged_objects_total", "Objects that were not what had been stored.",
+            store->damaged_objects);
+    counter(out, "arena_scrub_passes_total", "Times that all that is kept was verified.",
+            store->scrub_passes);
+    counter(out, "arena_scrubbed_objects_total", "Objects verified by scrubbing.", store->scrubbed_objects);
+    counter(out, "arena_scrubbed_bytes_total", "Bytes read for that.", store->scrubbed_bytes);
+}
+
+static void write_arena(struct buf *out, const struct snapshot *s)
+{
+    const struct store_stats *store = &s->store;
+
     gauge(out, "arena_size_bytes", "The arena's budget.", store->budget_bytes);
     gauge(out, "arena_used_bytes", "Bytes of regions in use.", store->regions * store->region_bytes);
     gauge(out, "arena_regions", "Regions in use.", store->regions);
@@ -254,6 +289,8 @@ static void write_arena(struct buf *out, const struct store_stats *store)
     counter(out, "arena_cold_read_bytes_total", "Bytes of these.", store->cold_read_bytes);
     gauge(out, "arena_cold_reads_waiting", "Pieces that the disk has not brought yet.",
           store->cold_reads_waiting);
+    write_upkeep(out, store);
+    write_disks(out, s);
 }
 
 static void write_origin(struct buf *out, const struct snapshot *s)
@@ -463,7 +500,7 @@ bool metrics_write(const struct snapshot *s, struct buf *out)
     write_sites(out, s);
     write_refusals(out, s);
     write_flights(out, s->ledger);
-    write_arena(out, &s->store);
+    write_arena(out, s);
     write_origin(out, s);
     write_upstreams(out, s);
     write_connections(out, s);

@@ -52,6 +52,14 @@ static void add_overload(struct snapshot *s, const struct overload *o)
     }
 }
 
+static void take_store(struct snapshot *s, struct store *store)
+{
+    store_stats(store, &s->store);
+    while (s->disk_count < STORE_DISKS_MAX &&
+           store_disk_stats(store, s->disk_count, &s->disks[s->disk_count]))
+        s->disk_count++;
+}
+
 bool snapshot_take(const struct admin_source *source, int64_t wall_ms, struct snapshot *ret_snapshot)
 {
     struct snapshot s = {.source = source, .wall_ms = wall_ms, .checks_failed = check_failed_count()};
@@ -69,7 +77,7 @@ bool snapshot_take(const struct admin_source *source, int64_t wall_ms, struct sn
             add_overload(&s, source->overloads[i]);
     }
     if (source->store)
-        store_stats(source->store, &s.store);
+        take_store(&s, source->store);
     if (source->limits)
         limits_stats(source->limits, &s.limits);
     purge_stats(source->purge.purges, &s.purges);
@@ -109,6 +117,7 @@ bool snapshot_is_delivery(enum cause cause)
     case CAUSE_EXPIRED:
     case CAUSE_REVALIDATED:
     case CAUSE_STALE:
+    case CAUSE_DISK_FAILED:
     case CAUSE_PURGED:
     case CAUSE_UNCACHEABLE: return true;
     case CAUSE_ORPHAN:

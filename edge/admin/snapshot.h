@@ -20,6 +20,8 @@ struct snapshot {
     uint64_t origin_words[ORIGIN_WORD_COUNT], origin_retries, origin_resumes, origin_retries_refused;
     uint64_t monotonic_ms;
     struct store_stats store;
+    struct store_disk_stats disks[STORE_DISKS_MAX];
+    size_t disk_count;
     struct limits_stats limits;
     enum overload_level overload_level;         /* of the worst worker */
     enum overload_resource overload_cause;      /* then */

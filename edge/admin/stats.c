@@ -166,8 +166,30 @@ static void write_flights(struct json *j, const struct ledger_sum *sum)
     json_close(j, '}');
 }
 
-static void write_arena(struct json *j, const struct store_stats *store)
+static void write_disks(struct json *j, const struct snapshot *s)
 {
+    json_open(j, "disks", '[');
+    for (size_t i = 0; i < s->disk_count; i++) {
+        const struct store_disk_stats *disk = &s->disks[i];
+
+        json_open(j, NULL, '{');
+        json_text(j, "path", slice_of(disk->path));
+        json_text(j, "state", slice_of(store_disk_state_name(disk->state)));
+        json_u64(j, "size_bytes", disk->stats.budget_bytes);
+        json_u64(j, "used_bytes", disk->stats.regions * disk->stats.region_bytes);
+        json_u64(j, "objects", disk->stats.objects);
+        json_u64(j, "written_bytes", disk->stats.written_bytes);
+        json_u64(j, "damaged_objects", disk->stats.damaged_objects);
+        json_u64(j, "io_errors", disk->stats.io_errors);
+        json_close(j, '}');
+    }
+    json_close(j, ']');
+}
+
+static void write_arena(struct json *j, const struct snapshot *s)
+{
+    const struct store_stats *store = &s->store;
+
     json_open(j, "arena", '{');
     json_u64(j, "size_bytes", store->budget_bytes);
     json_u64(j, "used_bytes", store->regions * store->region_bytes);
@@ -193,6 +215,16 @@ static void write_arena(struct json *j, const struct store_stats *store)
     json_u64(j, "cold_reads", store->cold_reads);
     json_u64(j, "cold_read_bytes", store->cold_read_bytes);
     json_u64(j, "cold_reads_waiting", store->cold_reads_waiting);
+    json_u64(j, "regions_pending", store->regions_pending);
+    json_u64(j, "syncs", store->syncs);
+    json_u64(j, "verified_objects", store->verified_objects);
+    json_u64(j, "restored_objects", store->restored_objects);
+    json_u64(j, "damaged_objects", store->damaged_objects);
+    json_u64(j, "scrub_passes", store->scrub_passes);
+    json_u64(j, "scrubbed_objects", store->scrubbed_objects);
+    json_u64(j, "scrubbed_bytes", store->scrubbed_bytes);
+    json_u64(j, "disks_failed", store->disks_failed);
+    write_disks(j, s);
     json_close(j, '}');
 }
 
@@ -409,7 +441,7 @@ bool stats_write(const struct snapshot *s, struct buf *out)
     write_all_sites(&j, s);
     write_refusals(&j, s);
     write_flights(&j, s->ledger);
-    write_arena(&j, &s->store);
+    write_arena(&j, s);
     write_origin(&j, s);
     write_upstreams(&j, s);
     write_connections(&j, s);

@@ -120,7 +120,7 @@ static struct hash128 piece_hash(struct flight *f, uint64_t start)
     struct buf text;
     struct store_key key = {f->hash, f->key_text};
     buf_init(&text, STORE_KEY_TEXT_MAX + 64);
-    if (is_sliced(f))
+    if (is_sliced(f) && (start > 0 || is_sized(f))) /* else it may end here, and be no slice */
         flight_slice_key(f->table, f->key_text, f->head.representation, start / f->table->slice_bytes, &text,
                          &key);
     buf_fini(&text);

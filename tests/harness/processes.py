@@ -186,6 +186,8 @@ class Edge(Program):
         }
         if complete["arena"] is not None:
             arena = {"path": str(self.folder / "arena"), "size": "64MiB", "region_size": "4MiB", "slice_size": "1MiB"}
+            if "disks" in complete["arena"]:
+                del arena["path"], arena["size"]
             complete["arena"] = {**arena, **complete["arena"]}
         return {name: value for name, value in complete.items() if value is not None}
 
