@@ -515,7 +515,7 @@ void flight_finish(struct flight *f, const struct store_meta *meta)
     if (f->is_kept && (!was_sized || f->head.total_size_bytes <= f->table->slice_bytes))
         f->is_stored = store_whole(f, meta) == 0;
     undo_if_doomed(f);
-    if (!f->is_stored && !f->head.is_private)
+    if (!(f->is_stored && f->is_admitted) && !f->head.is_private)
         counter_add(&ledger_flights(f->table->ledgers[f->owner])->not_kept, 1);
     store_abandon(f->writer);
     f->writer = NULL;
