@@ -280,8 +280,6 @@ static void write_arena(struct buf *out, const struct snapshot *s)
     counter(out, "arena_refused_objects_total", "Objects not worth storing.", store->refused_objects);
     counter(out, "arena_refused_bytes_total", "Bytes of these, as far as it was known.",
             store->refused_bytes);
-    counter(out, "arena_damaged_objects_total", "Objects found damaged when they were to be rewritten.",
-            store->damaged_objects);
     gauge(out, "transient_bytes", "Memory for what is shared but not kept.", store->transient_bytes);
     gauge(out, "transient_size_bytes", "The budget of that memory.", store->transient_budget_bytes);
     counter(out, "arena_io_errors_total", "Errors of the disk.", store->io_errors);

@@ -208,7 +208,6 @@ static void write_arena(struct json *j, const struct snapshot *s)
     json_u64(j, "evicted_bytes", store->dropped_bytes);
     json_u64(j, "refused_objects", store->refused_objects);
     json_u64(j, "refused_bytes", store->refused_bytes);
-    json_u64(j, "damaged_objects", store->damaged_objects);
     json_u64(j, "transient_bytes", store->transient_bytes);
     json_u64(j, "transient_size_bytes", store->transient_budget_bytes);
     json_u64(j, "io_errors", store->io_errors);
