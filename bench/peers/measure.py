@@ -80,7 +80,7 @@ def _softirq_thread(core):
     return None
 
 
-def _busy_s(cores):
+def busy_s(cores):
     """How long these cores have been busy."""
     with open("/proc/stat", encoding="ascii") as file:
         rows = {fields[0]: fields[1:] for fields in map(str.split, file)}
@@ -106,9 +106,9 @@ def load(port, connections, how, paths_file, core=None):
 def measure(server, connections, how, paths_file, core):
     """One round. core: the client's."""
     cores = {server.core, core}
-    busy, before = _busy_s(cores), spent(server)
+    busy, before = busy_s(cores), spent(server)
     result = load(server.port, connections, how, paths_file, core)
-    used, busy = spent(server) - before, _busy_s(cores) - busy
+    used, busy = spent(server) - before, busy_s(cores) - busy
     if result["failures"]:
         raise RuntimeError(f"{server.name}: {result['failures']} of {connections} connections failed")
     wall_s = (result["ended_ns"] - result["began_ns"]) / 1e9

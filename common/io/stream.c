@@ -116,7 +116,8 @@ static int wanted_events(const struct stream *s)
         return 0;
     switch (s->state) {
     case STREAM_CONNECTING: return UV_WRITABLE;
-    case STREAM_HANDSHAKING: return UV_READABLE | (has_unsent(s) ? UV_WRITABLE : 0);
+    case STREAM_HANDSHAKING: /* as when it is open, so that nothing changes then */
+        return UV_READABLE | UV_DISCONNECT | (has_unsent(s) ? UV_WRITABLE : 0);
     case STREAM_OPEN: return wanted_when_open(s);
     case STREAM_LINGERING: return UV_WRITABLE;
     case STREAM_OPENING:

@@ -127,7 +127,7 @@ static int choose_first(void *user, struct slice name, const char *local_ip)
 {
     (void)user;
     assert_true(slice_equal(name, SLICE_LITERAL("a.example")));
-    assert_string_equal(local_ip, "127.0.0.1");
+    assert_string_equal(local_ip, ""); /* the name tells enough */
     return 0;
 }
 

@@ -87,7 +87,9 @@ static int choose_identity(SSL *ssl, int *ret_alert, void *user)
 
     for (size_t i = 0; i < size; i++)
         name[i] = (char)(sent[i] >= 'A' && sent[i] <= 'Z' ? sent[i] | 0x20 : sent[i]);
-    tls_address_text(ssl, getsockname, ip);
+    ip[0] = '\0';
+    if (!sent)
+        tls_address_text(ssl, getsockname, ip);
     index = t->choose(t->user, slice_make(sent ? name : NULL, size), ip);
     if (index < 0 || !CHECK((size_t)index < t->count)) {
         counter_add_shared(&t->unknown_names, 1);

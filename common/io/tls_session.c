@@ -52,6 +52,7 @@ struct tls_session {
     int socket_error;    /* negative, of the last recv or send that broke; it stays */
     bool socket_ended;   /* recv has answered 0 */
     unsigned reads_left; /* calls of recv until the next turn */
+    bool is_drained;     /* recv gave less than it could: the socket had no more, in this turn */
     bool read_exhausted; /* the last SSL_read wanted bytes that are not there yet */
 
     bool is_ktls;        /* the kernel encrypts */
@@ -77,8 +78,8 @@ static int bio_read(BIO *bio, char *data, size_t size, size_t *ret_size)
     ssize_t n;
 
     BIO_clear_retry_flags(bio);
-    if (t->reads_left == 0) {
-        BIO_set_retry_read(bio); /* the socket is still readable, so the loop comes back */
+    if (t->reads_left == 0 || t->is_drained) {
+        BIO_set_retry_read(bio); /* if the socket has more, or will, the loop comes back */
         return 0;
     }
     t->reads_left--;
@@ -86,6 +87,7 @@ static int bio_read(BIO *bio, char *data, size_t size, size_t *ret_size)
         n = recv(t->fd, data, size, 0);
     while (n < 0 && errno == EINTR);
     if (n > 0) {
+        t->is_drained = (size_t)n < size; /* to ask again would be a system call for nothing */
         *ret_size = (size_t)n;
         return 1;
     }
@@ -360,6 +362,7 @@ int tls_session_handshake(struct tls_session *t)
 
     ERR_clear_error();
     t->reads_left = READS_MAX;
+    t->is_drained = false;
     result = SSL_do_handshake(t->ssl);
     status = result == 1 ? 0 : outcome(t, result);
     if (result == 1)
@@ -379,6 +382,7 @@ ssize_t tls_session_read(struct tls_session *t, void *data, size_t size)
 
     ERR_clear_error();
     t->reads_left = READS_MAX;
+    t->is_drained = false;
     result = SSL_read_ex(t->ssl, data, size, &n);
     if (result != 1)
         status = outcome(t, result);
@@ -550,7 +554,7 @@ int tls_session_end(struct tls_session *t)
         t->wants_write = true;
         return -EAGAIN;
     }
-    status = send_gathered(t, false);
+    status = send_gathered(t, true); /* the end of the socket follows, in the same packet */
     if (status < 0)
         return status;
     return t->unsent ? -EAGAIN : 0;

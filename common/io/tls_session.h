@@ -39,7 +39,7 @@ size_t tls_session_room(const struct tls_session *t);
 
 bool tls_session_has_unsent(const struct tls_session *t);
 int tls_session_flush(struct tls_session *t); /* 0: all is sent; -EAGAIN: not all; else broken */
-int tls_session_end(struct tls_session *t);   /* close_notify; as tls_session_flush */
+int tls_session_end(struct tls_session *t);   /* close_notify, the socket is shut down next; as flush */
 
 /* The kernel encrypts: bytes are written to the socket as they are, not with the functions above. */
 bool tls_session_is_ktls(const struct tls_session *t);

@@ -272,9 +272,11 @@ static int seal(struct tls_tickets *t, unsigned char *name, unsigned char *iv, E
     return ok ? 1 : 0; /* 0: no ticket, the connection goes on */
 }
 
-/* 0: unknown, a full handshake follows; 2: good, and a new ticket follows. */
-static int open_ticket(struct tls_tickets *t, const unsigned char *name, const unsigned char *iv,
-                       EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac)
+/* 0: unknown, a full handshake follows; 2: good, and a new ticket follows, as with TLS 1.3 always: a ticket
+ * that comes again tells who listens that it is the same client (RFC 8446 appendix C.4), and a client that
+ * was sent nothing after its Finished would hold its request back until the delayed acknowledgement. */
+static int open_ticket(struct tls_tickets *t, bool is_for_once, const unsigned char *name,
+                       const unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac)
 {
     struct tls_ticket_key key;
     enum tls_ticket_match match = tls_tickets_find(t, clock_wall_ms() / 1000, name, &key);
@@ -283,7 +285,7 @@ static int open_ticket(struct tls_tickets *t, const unsigned char *name, const u
               ready_mac(mac, &key);
 
     OPENSSL_cleanse(&key, sizeof(key));
-    return !ok ? 0 : match == TLS_TICKET_CURRENT ? 1 : 2;
+    return !ok ? 0 : match == TLS_TICKET_CURRENT && !is_for_once ? 1 : 2;
 }
 
 static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
@@ -291,7 +293,8 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
 {
     struct tls_tickets *t = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), tickets_index);
 
-    return is_sealing ? seal(t, name, iv, cipher, mac) : open_ticket(t, name, iv, cipher, mac);
+    return is_sealing ? seal(t, name, iv, cipher, mac)
+                      : open_ticket(t, SSL_version(ssl) >= TLS1_3_VERSION, name, iv, cipher, mac);
 }
 
 void tls_tickets_attach(struct tls_tickets *t, SSL_CTX *context)
