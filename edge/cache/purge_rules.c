@@ -2,7 +2,8 @@
 /*
  * Open addressing with linear probing, at most half full, so that nothing is ever allocated for a purge: it
  * cannot fail for want of memory. Beside it what sites have, so that objects of sites without newer purges
- * are told after one search.
+ * are told after one search; and a bit for each of many hashes, since most of what is asked for is not there,
+ * and the bits stand in a processor's cache where the table does not.
  */
 #include "cache/purge_rules.h"
 
@@ -19,9 +20,12 @@ struct site_rules {
     size_t prefix_size_count;
 };
 
+#define FILTER_BITS ((size_t)1 << 17)
+
 struct purge_rules {
     size_t max, count, capacity; /* capacity: a power of two */
     struct purge_rule *slots;
+    uint64_t filter[FILTER_BITS / 64]; /* a bit is set where a rule's scope has it */
     uint32_t floor;
     size_t site_count;
     struct site_rules sites[PURGE_SITES_MAX]; /* by hash */
@@ -153,16 +157,31 @@ static void site_note(struct site_rules *s, const struct purge_rule *r)
         s->prefix_sizes[s->prefix_size_count++] = r->text_size;
 }
 
-static void sites_rebuild(struct purge_rules *rules)
+static void filter_add(struct purge_rules *rules, uint64_t scope)
+{
+    size_t bit = (scope >> 32) % FILTER_BITS;
+    rules->filter[bit / 64] |= UINT64_C(1) << (bit % 64);
+}
+
+static bool filter_has(const struct purge_rules *rules, uint64_t scope)
+{
+    size_t bit = (scope >> 32) % FILTER_BITS;
+    return rules->filter[bit / 64] >> (bit % 64) & 1;
+}
+
+/* Sites and filter, after rules have gone. */
+static void rebuild(struct purge_rules *rules)
 {
     const struct purge_rule *r;
     rules->site_count = 0;
+    memset(rules->filter, 0, sizeof(rules->filter));
     for (size_t at = 0; (r = purge_rules_next(rules, &at)) != NULL;) {
         struct site_rules *s = site_make(rules, r->site);
         if (!CHECK(s)) /* there are less than before */
             continue;
         site_note(s, r);
         s->count += r->kind != PURGE_SITE;
+        filter_add(rules, r->scope);
     }
 }
 
@@ -215,7 +234,7 @@ static size_t remove_if(struct purge_rules *rules, bool (*is_gone)(struct purge_
             slot_clear(rules, at);
             removed++;
         }
-    sites_rebuild(rules);
+    rebuild(rules);
     return removed;
 }
 
@@ -311,6 +330,7 @@ static size_t insert(struct purge_rules *rules, const struct purge_rule *rule)
             .site = rule->site, .scope = rule->scope, .text_size = rule->text_size, .kind = rule->kind};
         rules->count++;
         s->count += rule->kind != PURGE_SITE;
+        filter_add(rules, rule->scope);
     }
     merge(slot, rule);
     site_note(s, slot);
@@ -395,8 +415,10 @@ static void note(struct judging *j, enum purge_effect effect, uint32_t generatio
 /* True once nothing can be worse. */
 static bool consider(struct judging *j, enum purge_kind kind, struct slice text)
 {
-    const struct purge_rule *r =
-        slot_of(j->rules, scope_of(kind, j->site, kind == PURGE_SITE ? SLICE_EMPTY : text));
+    uint64_t scope = scope_of(kind, j->site, kind == PURGE_SITE ? SLICE_EMPTY : text);
+    if (!filter_has(j->rules, scope))
+        return false;
+    const struct purge_rule *r = slot_of(j->rules, scope);
     if (r->kind && r->hard > j->generation)
         note(j, PURGE_HARD, r->hard, r->hard_at_ms, r, text);
     else if (r->kind && r->soft > j->generation)
