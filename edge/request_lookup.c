@@ -50,6 +50,7 @@ static struct flight_want want_of(const struct request *r, bool has_stale)
         .now_ms = loop_wall_ms(r->env->loop),
         .stale = has_stale ? &r->stale : NULL,
         .validate = r->must_validate,
+        .generation = r->lookup_generation,
         .hint = &r->hint,
     };
     if (r->has_range && !has_stale && !(r->is_private && r->range.suffix)) {
@@ -290,6 +291,7 @@ static void forget_variant(struct request *r)
 static enum store_found look_up(struct request *r)
 {
     enum purge_effect effect;
+    r->lookup_generation = purge_now(r->env->purges);
     enum store_found found = store_reader_lookup(&r->disk, &r->key, &r->object);
     if (found != STORE_FOUND)
         return found;

@@ -63,7 +63,8 @@ struct request {
     uint64_t position_bytes,
         end_bytes; /* of the representation; end FLIGHT_SIZE_UNKNOWN: until the flight ends */
     uint64_t total_bytes, representation;
-    uint32_t generation; /* of purges: the head has been held against those up to it */
+    uint32_t generation;        /* of purges: the head has been held against those up to it */
+    uint32_t lookup_generation; /* those that there were before the last lookup */
 
     struct pace pace;
     uint64_t pace_bytes_per_s; /* as the exchange was told */

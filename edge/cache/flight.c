@@ -141,7 +141,8 @@ static struct flight *flight_new(struct flight_table *t, const struct flight_wan
     memcpy(key_text, want->key->text.data, want->key->text.size);
     f->table = t;
     f->owner = owner;
-    f->generation = purge_now(t->purges);
+    /* Between the lookup and now a purge may have come: then what is stale is not to be made good again. */
+    f->generation = want->stale ? want->generation : purge_now(t->purges);
     f->hash = want->key->hash;
     f->key_text = slice_make(key_text, want->key->text.size);
     f->shard = &t->shards[f->hash.low % FLIGHT_SHARDS];

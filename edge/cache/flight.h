@@ -82,7 +82,8 @@ struct flight_want {
     const struct store_object *stale; /* what a new flight may revalidate; copied. NULL: nothing */
     bool validate;                    /* what is stored will not do, fresh or not */
     const struct store_hint *hint;    /* what is known of the object; copied. NULL: nothing */
-    uint32_t generation;              /* of purges: of the head, when it wants a slice */
+    uint32_t generation;              /* of purges: that the stale object was held against before it was
+                                         looked up; of the head, when it wants a slice */
     int64_t now_ms;
 };
 

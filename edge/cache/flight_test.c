@@ -19,6 +19,7 @@
 struct stage {
     char path[64];
     struct store *store;
+    struct purge *purges;
     struct flight_table *table;
     struct loop *loops[WORKERS];
     struct mailbox *mailboxes[WORKERS];
@@ -42,7 +43,9 @@ static int set_up(void **state)
         assert_int_equal(mailbox_new(s->loops[i], &s->mailboxes[i]), 0);
         s->ledgers[i] = ledger_new(1);
     }
-    struct flight_table_options table = {s->store, SLICE_BYTES, WORKERS, s->mailboxes, s->ledgers, NULL};
+    struct purge_options purges = {.store = s->store, .rules_max = 16};
+    assert_int_equal(purge_open(&purges, &error, &s->purges), 0);
+    struct flight_table_options table = {s->store, SLICE_BYTES, WORKERS, s->mailboxes, s->ledgers, s->purges};
     s->table = flight_table_new(&table);
     for (size_t i = 0; i < sizeof(s->body); i++)
         s->body[i] = (char)(i * 31 + i / 251);
@@ -58,6 +61,7 @@ static int tear_down(void **state)
     for (size_t i = 0; i < WORKERS; i++)
         mailbox_free(s->mailboxes[i]);
     flight_table_free(s->table);
+    purge_close(s->purges);
     store_close(s->store);
     uint64_t balance = 0;
     for (size_t i = 0; i < WORKERS; i++) {
@@ -523,6 +527,65 @@ static void a_doomed_flight_is_not_kept(void **state)
     }
 }
 
+static void purge_url(struct stage *s, const char *text, bool is_soft)
+{
+    struct purge_order order = {PURGE_URL, is_soft, slice_of("site"), slice_of(text)};
+    struct purge_done done;
+    assert_int_equal(purge_add(s->purges, &order, 1, clock_wall_ms(), &done), 0);
+}
+
+static enum purge_effect effect_on(struct stage *s, const struct store_key *key)
+{
+    struct store_object o;
+    enum purge_effect effect;
+    if (!purge_lookup(s->purges, s->store, key, clock_wall_ms(), &o, &effect))
+        return PURGE_HARD;
+    store_release(&o);
+    return effect;
+}
+
+/* A purge between the lookup of what is stale and the flight that asks for it: whoever comes then does not
+ * join that flight, and its 304 makes nothing good again. */
+static void what_was_purged_is_not_revalidated(void **state)
+{
+    struct stage *s = *state;
+    for (int is_soft = 0; is_soft < 2; is_soft++) {
+        struct store_key key = key_of(s, "site/a");
+        struct flight_want want = {.key = &key, .limit_bytes = FLIGHT_NO_LIMIT, .now_ms = clock_wall_ms()};
+        struct store_meta meta = meta_fresh();
+        struct flight_head head = head_of(5);
+        struct flight_reader first, before, after;
+        struct flight *flight, *other;
+        struct store_object stale, object;
+        enum purge_effect effect;
+        reader_init(&first, 0);
+        reader_init(&before, 0);
+        reader_init(&after, 0);
+        assert_int_equal(join(s, &key, &first, &flight, &object), FLIGHT_LEADING);
+        assert_int_equal(flight_set_head(flight, &head, true, 0, 5, &meta), 0);
+        assert_int_equal(flight_write(flight, s->body, 5), 0);
+        flight_finish(flight, &meta);
+        flight_leave(&first);
+        want.validate = true;
+        want.generation = purge_now(s->purges);
+        assert_true(purge_lookup(s->purges, s->store, &key, want.now_ms, &stale, &effect));
+        want.stale = &stale;
+        purge_url(s, "site/a", is_soft);
+        assert_int_equal(flight_join(s->table, &want, &key, &before, 0, &flight, &object), FLIGHT_LEADING);
+        want.stale = NULL;
+        assert_int_equal(flight_join(s->table, &want, &key, &after, 0, &other, &object), FLIGHT_LEADING);
+        flight_revalidate(flight, &meta, (struct slice){NULL, 0});
+        flight_revalidated_object(&before, &object); /* who had begun may have it */
+        assert_int_equal(object.body_size_bytes, 5);
+        store_release(&object);
+        flight_leave(&before);
+        assert_int_equal(effect_on(s, &key), is_soft ? PURGE_SOFT : PURGE_HARD);
+        flight_fail(other, "enough", 502);
+        flight_leave(&after);
+        store_release(&stale);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -539,6 +602,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_reader_on_another_worker_gets_every_byte, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_flight_that_moves_takes_its_leader_along, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_doomed_flight_is_not_kept, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_was_purged_is_not_revalidated, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
