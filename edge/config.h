@@ -90,6 +90,7 @@ struct config_limits {
     uint64_t handshakes_per_client;                                  /* the same */
     uint64_t handshakes_max, handshake_timeout_ms;
     uint64_t request_burst_ms; /* so many of a second's requests may come at once */
+    uint64_t request_fields_max, ranges_max;
     uint64_t loop_lag_max_ms, memory_max_bytes, overload_recovery_ms;
     uint64_t request_head_max_bytes, uri_max_bytes;
     uint64_t request_body_max_bytes;

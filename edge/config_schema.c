@@ -337,6 +337,8 @@ static const struct config_field limits_fields[] = {
     NUMBER("memory_max", size, memory_max_bytes, "0", "0", "1024TiB"),
     NUMBER("overload_recovery", duration, overload_recovery_ms, "5s", "10ms", "1h"),
     NUMBER("request_head_max", size, request_head_max_bytes, "16KiB", "1KiB", "1MiB"),
+    NUMBER("request_fields_max", integer, request_fields_max, "100", "8", "100"),
+    NUMBER("ranges_max", integer, ranges_max, "16", "1", "16"),
     NUMBER("uri_max", size, uri_max_bytes, "8KiB", "256", "64KiB"),
     NUMBER("request_body_max", size, request_body_max_bytes, "1MiB", "1", "64MiB"),
     NUMBER("transient_bytes_max", size, transient_bytes_max, "256MiB", "1MiB", "1TiB"),

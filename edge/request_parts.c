@@ -89,7 +89,8 @@ enum request_extent request_parts_choose(struct request *r, struct slice fields,
     struct range_spec specs[HTTP_RANGE_MAX];
     size_t count;
     uint8_t random[HASH_SECRET_SIZE];
-    if (http_range_parse(http_head_get(r->x->request, "range"), specs, HTTP_RANGE_MAX, &count) != RANGE_OK)
+    if (http_range_parse(http_head_get(r->x->request, "range"), specs, r->env->config->limits.ranges_max,
+                         &count) != RANGE_OK)
         return EXTENT_WHOLE;
     struct request_parts *p = r->parts = calloc(1, sizeof(*p));
     if (!p)

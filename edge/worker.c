@@ -118,6 +118,7 @@ static struct http_server_options server_options(struct worker *w)
     const struct config_limits *limits = &w->shared.config->limits;
     return (struct http_server_options){
         .head_size_max = limits->request_head_max_bytes,
+        .fields_max = limits->request_fields_max,
         .uri_size_max = limits->uri_max_bytes,
         .body_size_max = takes_bodies(w->shared.config) ? limits->request_body_max_bytes : 0,
         .connections_max = SIZE_MAX, /* the gate counts those of all workers */

@@ -9,6 +9,7 @@ import pytest
 
 from harness import counters
 from harness.deadline import until
+from harness.h2 import H2
 from harness.origin import answer
 from harness.scene import HOST, Scene
 
@@ -162,3 +163,20 @@ def test_descriptors_are_known_at_the_start(stage, origin, files):
     assert program.open_files() < files
     assert "cannot accept" not in program.log()
     close_all(viewers)
+
+
+@pytest.mark.parametrize("count, status", [(10, 200), (40, 431)])
+def test_fields_of_a_request(edge, origin, count, status):
+    scene = scene_of(edge, origin, {"request_fields_max": 20})
+    fields = [(f"X-{number}", "x") for number in range(count)]
+    assert scene.get("/seg.ts", fields).status == status
+    with H2(scene.edge.address) as viewer:
+        assert viewer.get("/seg.ts", dict((name.lower(), value) for name, value in fields)).status == status
+    assert refused(scene, "request_head_too_large") == (2 if status == 431 else 0)
+
+
+def test_ranges_of_a_request(edge, origin):
+    scene = scene_of(edge, origin, {"ranges_max": 2})
+    assert scene.get("/seg.ts", {"Range": "bytes=0-0,2-2"}).status == 206
+    response = scene.get("/seg.ts", {"Range": "bytes=0-0,2-2,4-4"})
+    assert (response.status, bytes(response.body)) == (200, b"segment")

@@ -135,6 +135,8 @@ static void on_head(struct h2_stream *s)
 
     h->waits_for = H2_WAIT_NOTHING; /* the next block has a deadline of its own */
     s->method = h->inbox->head.method;
+    if (verdict == H2_HEAD_GOOD && server_has_too_many_fields(h->c->server, &h->inbox->head))
+        verdict = H2_HEAD_TOO_LARGE;
     switch (verdict) {
     case H2_HEAD_GOOD: take_request(s); break;
     case H2_HEAD_TOO_LARGE: s->refusal = HTTP_REFUSAL_HEAD_TOO_LARGE; break;

@@ -48,6 +48,11 @@ unsigned server_refusal_status(enum http_refusal refusal)
     return refusals[refusal].status;
 }
 
+bool server_has_too_many_fields(const struct http_server *s, const struct http_head *head)
+{
+    return s->options.fields_max > 0 && head->field_count > s->options.fields_max;
+}
+
 /* --- Spare memory. --- */
 
 struct inbox *server_inbox_take(struct http_server *s)
@@ -456,6 +461,8 @@ static void judge(struct connection *c, enum http_parse parsed)
         refuse(c, HTTP_REFUSAL_BAD_REQUEST);
     else if (head->target.size > c->server->options.uri_size_max)
         refuse(c, HTTP_REFUSAL_URI_TOO_LONG);
+    else if (server_has_too_many_fields(c->server, head))
+        refuse(c, HTTP_REFUSAL_HEAD_TOO_LARGE);
     else if ((!head->chunked && head->content_length <= 0) || begin_body(c))
         serve(c);
 }

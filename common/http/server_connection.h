@@ -154,6 +154,7 @@ void server_connection_linger(struct connection *c);
 /* Counts it and tells the owner. `status`: of the response, 0 for none. */
 void server_connection_refused(struct connection *c, enum http_refusal refusal, unsigned status,
                                uint64_t sent_bytes);
+bool server_has_too_many_fields(const struct http_server *s, const struct http_head *head);
 unsigned server_refusal_status(enum http_refusal refusal);
 
 #endif

@@ -64,6 +64,7 @@ struct http_server_options {
     size_t head_size_max; /* of a request head */
     size_t body_size_max; /* of a request body, which is collected before on_request; 0: none is accepted */
     size_t uri_size_max;
+    size_t fields_max;            /* of a request; 0: HTTP_FIELDS_MAX, which no number exceeds */
     size_t connections_max;       /* of this server */
     const struct http_gate *gate; /* NULL: connections_max is all there is to say */
     uint64_t handshake_timeout_ms;
