@@ -50,31 +50,31 @@ static void test_rests(void **state)
 {
     static const struct {
         unsigned status;
+        int content_length;
         const char *etag, *content_range;
-        int64_t content_length;
         enum judge_rest_verdict expected;
     } rows[] = {
-        {206, "\"a\"", "bytes 100-199/200", 100, JUDGE_REST},
-        {206, "\"a\"", "bytes 100-199/200", -1, JUDGE_REST}, /* chunked: its end is checked when it comes */
-        {206, "\"b\"", "bytes 100-199/200", 100, JUDGE_REST_CHANGED},
-        {206, "W/\"a\"", "bytes 100-199/200", 100, JUDGE_REST_CHANGED},
-        {206, NULL, "bytes 100-199/200", 100, JUDGE_REST_CHANGED},
-        {206, "\"a\"", "bytes 100-199/201", 100, JUDGE_REST_CHANGED},
-        {206, "\"a\"", "bytes 99-199/200", 101, JUDGE_REST_UNUSABLE},
-        {206, "\"a\"", "bytes 100-198/200", 99, JUDGE_REST_UNUSABLE},
-        {206, "\"a\"", "bytes 101-199/200", 99, JUDGE_REST_UNUSABLE},
-        {206, "\"a\"", "bytes 100-199/200", 99, JUDGE_REST_UNUSABLE},
-        {206, "\"a\"", "bytes */200", 100, JUDGE_REST_UNUSABLE},
-        {206, "\"a\"", "octets 100-199/200", 100, JUDGE_REST_UNUSABLE},
-        {206, "\"a\"", NULL, 100, JUDGE_REST_UNUSABLE},
-        {200, "\"a\"", NULL, 200, JUDGE_REST_UNUSABLE},
-        {200, "\"b\"", NULL, 200, JUDGE_REST_CHANGED},
-        {200, NULL, NULL, 200, JUDGE_REST_CHANGED},
-        {416, NULL, "bytes */50", 0, JUDGE_REST_CHANGED},
-        {404, NULL, NULL, 0, JUDGE_REST_CHANGED},
-        {410, NULL, NULL, 0, JUDGE_REST_CHANGED},
-        {503, NULL, NULL, 0, JUDGE_REST_UNUSABLE},
-        {302, NULL, NULL, 0, JUDGE_REST_UNUSABLE},
+        {206, 100, "\"a\"", "bytes 100-199/200", JUDGE_REST},
+        {206, -1, "\"a\"", "bytes 100-199/200", JUDGE_REST}, /* chunked: its end is checked when it comes */
+        {206, 100, "\"b\"", "bytes 100-199/200", JUDGE_REST_CHANGED},
+        {206, 100, "W/\"a\"", "bytes 100-199/200", JUDGE_REST_CHANGED},
+        {206, 100, NULL, "bytes 100-199/200", JUDGE_REST_CHANGED},
+        {206, 100, "\"a\"", "bytes 100-199/201", JUDGE_REST_CHANGED},
+        {206, 101, "\"a\"", "bytes 99-199/200", JUDGE_REST_UNUSABLE},
+        {206, 99, "\"a\"", "bytes 100-198/200", JUDGE_REST_UNUSABLE},
+        {206, 99, "\"a\"", "bytes 101-199/200", JUDGE_REST_UNUSABLE},
+        {206, 99, "\"a\"", "bytes 100-199/200", JUDGE_REST_UNUSABLE},
+        {206, 100, "\"a\"", "bytes */200", JUDGE_REST_UNUSABLE},
+        {206, 100, "\"a\"", "octets 100-199/200", JUDGE_REST_UNUSABLE},
+        {206, 100, "\"a\"", NULL, JUDGE_REST_UNUSABLE},
+        {200, 200, "\"a\"", NULL, JUDGE_REST_UNUSABLE},
+        {200, 200, "\"b\"", NULL, JUDGE_REST_CHANGED},
+        {200, 200, NULL, NULL, JUDGE_REST_CHANGED},
+        {416, 0, NULL, "bytes */50", JUDGE_REST_CHANGED},
+        {404, 0, NULL, NULL, JUDGE_REST_CHANGED},
+        {410, 0, NULL, NULL, JUDGE_REST_CHANGED},
+        {503, 0, NULL, NULL, JUDGE_REST_UNUSABLE},
+        {302, 0, NULL, NULL, JUDGE_REST_UNUSABLE},
     };
     const struct judge_rest rest = {SLICE_LITERAL("\"a\""), 100, 200, 200};
 

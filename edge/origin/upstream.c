@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define SECRET_SIZE_MAX 4096
+#define SECRET_SIZE_MAX ((size_t)4096)
 
 struct upstreams {
     struct tls_client *tls; /* of those without settings of their own; NULL: not needed */
