@@ -543,6 +543,6 @@ void purge_stats(struct purge *p, struct purge_stats *ret_stats)
                                       .newest = atomic_load(&p->newest),
                                       .floor = purge_rules_floor(p->rules),
                                       .newest_at_ms = p->newest_at_ms,
-                                      .is_durable = !p->is_failing};
+                                      .is_durable = atomic_load(&p->stamp) == atomic_load(&p->newest)};
     pthread_mutex_unlock(&p->writer);
 }
