@@ -40,14 +40,16 @@ static struct slice take_item(struct slice *rest)
     return slice_trim(item);
 }
 
-static bool find_number(struct slice list, struct slice key, uint64_t *ret_value)
+static bool find_value(struct slice list, struct slice key, struct slice *ret_value)
 {
     while (list.size > 0) {
         struct slice item = take_item(&list);
         size_t size = slice_find(item, '=');
 
-        if (size < item.size && slice_equal(slice_make(item.data, size), key))
-            return parse_number(slice_skip(item, size + 1), ret_value);
+        if (size < item.size && slice_equal(slice_make(item.data, size), key)) {
+            *ret_value = slice_skip(item, size + 1);
+            return true;
+        }
     }
     return false;
 }
@@ -71,28 +73,46 @@ static struct slice decode(struct slice text, char *out)
     return slice_make(out, size);
 }
 
-static bool find_in_query(struct slice query, struct slice key, uint64_t *ret_value)
+/* `text` holds the value. */
+static bool find_in_query(struct slice query, struct slice key, char text[TEXT_MAX], struct slice *ret_value)
 {
-    char text[TEXT_MAX];
     struct slice part;
 
     while (query.data && slice_split(&query, '&', &part))
         if (slice_starts_with(part, SLICE_LITERAL("CMCD=")))
-            return find_number(decode(slice_skip(part, 5), text), key, ret_value);
+            return find_value(decode(slice_skip(part, 5), text), key, ret_value);
     return false;
 }
 
 uint64_t cmcd_number(const struct http_head *head, struct slice query, const char *key)
 {
     static const char *const fields[] = {"cmcd-status", "cmcd-request", "cmcd-object", "cmcd-session"};
+    char text[TEXT_MAX];
+    struct slice found;
     uint64_t value = 0;
 
     for (size_t i = 0; i < ARRAY_COUNT(fields); i++) {
         struct slice list = http_head_get(head, fields[i]);
 
-        if (list.data && find_number(list, slice_of(key), &value))
+        if (list.data && find_value(list, slice_of(key), &found) && parse_number(found, &value))
             return value;
     }
-    find_in_query(query, slice_of(key), &value);
+    if (find_in_query(query, slice_of(key), text, &found))
+        parse_number(found, &value);
     return value;
+}
+
+size_t cmcd_session(const struct http_head *head, struct slice query, char ret_id[CMCD_SESSION_MAX])
+{
+    char text[TEXT_MAX];
+    struct slice list = http_head_get(head, "cmcd-session"), id, key = SLICE_LITERAL("sid");
+
+    if (!(list.data && find_value(list, key, &id)) && !find_in_query(query, key, text, &id))
+        return 0;
+    if (id.size >= 2 && id.data[0] == '"' && id.data[id.size - 1] == '"')
+        id = slice_make(id.data + 1, id.size - 2);
+    if (id.size > CMCD_SESSION_MAX)
+        id.size = CMCD_SESSION_MAX;
+    memcpy(ret_id, id.data, id.size);
+    return id.size;
 }

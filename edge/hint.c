@@ -3,7 +3,7 @@
 #include "hint.h"
 
 #include "base/check.h"
-#include "http/uri.h"
+#include "cmcd.h"
 
 #define DIGITS_MAX 9 /* what fits into 32 bits */
 
@@ -165,53 +165,11 @@ void hint_of_key(struct catalog *c, const struct catalog_entry *entry, enum cont
 
 /* ---- sessions ---- */
 
-static bool is_id_char(char c)
-{
-    return is_digit(c) || is_letter(c) || c == '-' || c == '_';
-}
-
-static struct slice skip_any(struct slice s, struct slice one, struct slice other)
-{
-    return slice_starts_with(s, one) ? slice_skip(s, one.size)
-                                     : slice_skip(s, slice_starts_with(s, other) ? other.size : 0);
-}
-
-/* The value of sid= in CMCD data (CTA-5004), percent-encoded or not: what of it can stand in a UUID. */
-static struct slice find_sid(struct slice data)
-{
-    for (size_t at = 0; at + 4 < data.size; at++) {
-        struct slice rest = slice_skip(data, at);
-        bool begins = at == 0 || !is_letter(data.data[at - 1]) ||
-                      (at >= 3 && data.data[at - 3] == '%'); /* the C of %2C */
-        if (!begins || !slice_starts_with(rest, SLICE_LITERAL("sid")))
-            continue;
-        struct slice value = skip_any(slice_skip(rest, 3), SLICE_LITERAL("="), SLICE_LITERAL("%3D"));
-        if (value.size == rest.size - 3)
-            continue;
-        value = skip_any(value, SLICE_LITERAL("\""), SLICE_LITERAL("%22"));
-        size_t size = 0;
-        while (size < value.size && is_id_char(value.data[size]))
-            size++;
-        return slice_make(value.data, size);
-    }
-    return SLICE_EMPTY;
-}
-
-static struct slice cmcd_sid(const struct http_head *head, struct slice query)
-{
-    struct uri_param param;
-    struct slice field = http_head_get(head, "cmcd-session");
-    struct slice sid = field.data ? find_sid(field) : SLICE_EMPTY;
-    while (sid.size == 0 && query.data && uri_query_next(&query, &param))
-        if (slice_equal(param.name, SLICE_LITERAL("CMCD")) && param.value.data)
-            sid = find_sid(param.value);
-    return sid;
-}
-
 uint64_t hint_session(const struct http_head *head, struct slice query, const struct addr *peer,
                       const uint8_t secret[HASH_SECRET_SIZE])
 {
-    struct slice id = cmcd_sid(head, query);
+    char text[CMCD_SESSION_MAX];
+    struct slice id = {text, cmcd_session(head, query, text)};
     if (id.size == 0)
         id = slice_make((const char *)peer, sizeof(*peer));
     uint64_t hash = hash_key(secret, id).low;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tests of what is written again before its region goes, by what sites are guaranteed, and of bytes by site.
  */
-#include "store/store_fixture.h"
+#include "store/store_room_fixture.h"
 
 #include <sched.h>
 

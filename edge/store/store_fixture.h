@@ -8,18 +8,15 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/buf.h"
-#include "base/clock.h"
 #include "store/store.h"
 
 #define FIXTURE_REGION_BYTES ((uint64_t)256 * 1024)
 #define FIXTURE_REGIONS      ((uint64_t)8)
-#define FIXTURE_PATIENCE_MS  30000u /* what the store's threads may take at most */
 
 struct fixture {
     char path[128];
@@ -190,18 +187,6 @@ static inline struct store_stats fixture_stats(struct fixture *f)
     struct store_stats stats;
     store_stats(f->store, &stats);
     return stats;
-}
-
-/* Until the arena's thread has made room ahead of need: a fill that finds none takes a region as it is,
- * whatever is guaranteed. It then reclaims no more by itself. */
-static inline void fixture_wait_for_room(struct fixture *f)
-{
-    struct timespec moment = {.tv_nsec = 200000};
-    uint64_t since_ms = clock_monotonic_ms();
-    while (fixture_stats(f).regions_spare < 2) {
-        assert_true(clock_monotonic_ms() - since_ms < FIXTURE_PATIENCE_MS);
-        nanosleep(&moment, NULL);
-    }
 }
 
 /* Puts filler until `regions` more regions have been reclaimed. */

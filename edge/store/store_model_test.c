@@ -7,7 +7,7 @@
  *
  * Prints its seed; SHOREBREAK_SEED runs one again, SHOREBREAK_ROUNDS makes it longer.
  */
-#include "store/store_fixture.h"
+#include "store/store_room_fixture.h"
 
 #include <inttypes.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tests of store/store.h: one object's life, and what openings find. */
-#include "store/store_fixture.h"
+#include "store/store_room_fixture.h"
 
 #include <errno.h>
 #include <fcntl.h>
