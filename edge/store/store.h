@@ -140,13 +140,6 @@ bool store_has(struct store *s, const struct store_key *key);
 void store_object_copy(const struct store_object *from, struct store_object *ret_object);
 void store_release(struct store_object *o); /* idempotent */
 
-/* Space is short because readers hold it: regions that were reclaimed, or transient memory. Cheap enough to
- * be asked some times a second. */
-bool store_is_pressed(struct store *s);
-
-/* Whether it is for this object too that it is: whoever only stands on it should let go. */
-bool store_is_in_the_way(struct store *s, const struct store_object *o);
-
 /* True once the file under it turned out to be cut short or unreadable: what was copied from its map before
  * this was asked may be zeros, and must not be used. Streams ask by themselves before bytes leave
  * (base/guard.h). */

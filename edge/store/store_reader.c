@@ -250,3 +250,33 @@ int64_t store_reader_ready(struct store_reader *r, const struct store_object *o,
     wait(r);
     return 0;
 }
+
+/* ---- readers who hold space ---- */
+
+static bool is_transient_pressed(const struct store *s)
+{
+    uint64_t used = atomic_load_explicit(&s->transient.used_bytes, memory_order_relaxed);
+    return used > s->transient.max_bytes / 4 * 3;
+}
+
+bool store_is_pressed(struct store *s)
+{
+    bool is_pressed = is_transient_pressed(s);
+    for (size_t i = 0; i < s->disk_count && !is_pressed; i++) {
+        struct disk *d = store_disk_at(s, i);
+        is_pressed = d && arena_is_pressed(d->arena);
+    }
+    return is_pressed;
+}
+
+bool store_is_in_the_way(struct store *s, const struct store_object *o)
+{
+    if (!o->region)
+        return false;
+    for (size_t i = 0; i < s->disk_count; i++) {
+        const struct disk *d = s->disks[i];
+        if (d && arena_owns(d->arena, o->region))
+            return arena_is_held(d->arena, o->region) && arena_is_pressed(d->arena);
+    }
+    return is_transient_pressed(s);
+}

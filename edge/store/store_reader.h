@@ -59,4 +59,11 @@ bool store_lookup_warm(struct store *s, const struct store_key *key, uint64_t no
 int64_t store_reader_ready(struct store_reader *r, const struct store_object *o, uint64_t offset_bytes,
                            uint64_t size_bytes);
 
+/* Space is short because readers hold it: regions that were reclaimed, or transient memory. Cheap enough to
+ * be asked some times a second. */
+bool store_is_pressed(struct store *s);
+
+/* Whether it is for this object too that it is: whoever only stands on it should let go. */
+bool store_is_in_the_way(struct store *s, const struct store_object *o);
+
 #endif
