@@ -7,6 +7,7 @@
  * keep the one they have.
  */
 #include <errno.h>
+#include <openssl/err.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -21,6 +22,9 @@
 #include "tls_private.h"
 #include "tls_ticket.h"
 
+/* None that costs us much and a client little: OpenSSL's own list has finite fields of 8192 bits. */
+#define GROUPS             "X25519:P-256:P-384"
+#define GROUPS_HYBRID      "X25519MLKEM768:" GROUPS /* OpenSSL 3.5 has it */
 #define TICKET_ROTATION_MS UINT64_C(3600000)
 #define ERROR_SIZE_MAX     4096
 
@@ -132,6 +136,11 @@ static SSL_CTX *context_new(const struct tls_server *t)
 
     if (!c)
         return NULL;
+    if (SSL_CTX_set1_groups_list(c, GROUPS_HYBRID) != 1 && SSL_CTX_set1_groups_list(c, GROUPS) != 1) {
+        SSL_CTX_free(c);
+        return NULL;
+    }
+    ERR_clear_error();
     SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF); /* tickets only: nothing is kept here */
     SSL_CTX_set_alpn_select_cb(c, choose_protocol, NULL);
     if (t->has_ktls)

@@ -26,6 +26,7 @@
 struct visitor {
     struct world *world;
     const char *server_name; /* NULL: none */
+    const char *groups;      /* NULL: OpenSSL's own */
     int version_max;         /* 0: any */
     const char *protocols;   /* ALPN, or NULL */
     bool key_update;
@@ -204,6 +205,8 @@ static void *visit(void *user)
 
     SSL_CTX_set_security_level(context, 0); /* so that old versions are offered at all */
     SSL_CTX_set_max_proto_version(context, v->version_max);
+    if (v->groups)
+        REQUIRE(SSL_CTX_set1_groups_list(context, v->groups) == 1);
     ssl = SSL_new(context);
     SSL_set_fd(ssl, fd);
     if (v->server_name)
@@ -295,6 +298,25 @@ static void test_versions(void **state)
     assert_string_equal(best.cipher, "TLS_AES_128_GCM_SHA256");
     SSL_SESSION_free(good.session);
     SSL_SESSION_free(best.session);
+}
+
+/* Keys of finite fields and of the largest curves cost a server much more than the client. */
+static void test_no_costly_groups(void **state)
+{
+    static const struct {
+        const char *groups;
+        bool connects;
+    } cases[] = {{"X25519", true}, {"P-256", true},      {"P-384", true},
+                 {"P-521", false}, {"ffdhe8192", false}, {"ffdhe8192:P-256", true}};
+    struct world *w = *state;
+
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct visitor v = {.server_name = "a.example", .groups = cases[i].groups};
+
+        run_visitor(w, &v);
+        assert_int_equal(v.connected, cases[i].connects);
+        SSL_SESSION_free(v.session);
+    }
 }
 
 static void test_protocol_by_alpn(void **state)
@@ -494,6 +516,7 @@ int main(void)
         TEST(test_certificate_by_name),
         TEST(test_unknown_name_is_refused),
         TEST(test_versions),
+        TEST(test_no_costly_groups),
         TEST(test_protocol_by_alpn),
         TEST(test_session_is_resumed),
         TEST(test_key_update),
