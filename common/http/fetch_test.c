@@ -873,9 +873,7 @@ static void test_connect_timeout(void **state)
 
 static int choose_first(void *user, struct slice name, const char *local_ip)
 {
-    (void)user;
-    (void)name;
-    (void)local_ip;
+    (void)user, (void)name, (void)local_ip;
     return 0;
 }
 

@@ -8,7 +8,7 @@
 
 #include <pthread.h>
 
-#include "cache/flight.h"
+#include "cache/flight_filler.h"
 
 #define FLIGHT_SHARDS 64
 

@@ -11,7 +11,7 @@
 #include <pthread.h>
 
 #include "base/clock.h"
-#include "cache/flight.h"
+#include "cache/flight_filler.h"
 
 #define SLICE_BYTES ((size_t)64 * 1024)
 #define WORKERS     2

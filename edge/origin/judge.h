@@ -6,7 +6,7 @@
 #ifndef ORIGIN_JUDGE_H
 #define ORIGIN_JUDGE_H
 
-#include "cache/flight.h"
+#include "cache/flight_filler.h"
 #include "cache/policy.h"
 #include "http/head.h"
 #include "key_vary.h"

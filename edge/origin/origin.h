@@ -8,7 +8,7 @@
 #define ORIGIN_ORIGIN_H
 
 #include "admit.h"
-#include "cache/flight.h"
+#include "cache/flight_filler.h"
 #include "cache/hit_for_miss.h"
 #include "cache/policy.h"
 #include "catalog.h"
