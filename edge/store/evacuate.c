@@ -11,7 +11,7 @@
 #include "store/record.h"
 
 /* A region must give more room than it takes: of what the policy wants kept, not more than this. */
-#define KEPT_PERCENT_MAX 75
+#define KEPT_PERCENT_MAX 90
 
 /* Others append to the same file between two writes. */
 #define COPY_BYTES ((uint64_t)256 * 1024)

@@ -22,7 +22,7 @@ struct worth;
 enum worth_policy {
     WORTH_VALUE,  /* learned from the traffic */
     WORTH_LRU,    /* for comparison: everything is stored, what was not asked for lately goes */
-    WORTH_S3FIFO, /* for comparison: a small queue, a main one, ghosts */
+    WORTH_S3FIFO, /* for comparison, and only in its spirit: all is stored, what was asked for once goes */
     WORTH_FIFO,   /* for comparison: everything is stored, the oldest region goes with all in it */
 };
 
@@ -34,9 +34,10 @@ enum worth_stream {
     WORTH_STREAM_LIVE,  /* of a live window, gone when that has moved on */
 };
 
-/* At most this much memory per object of objects_max, and WORTH_MEMORY_MIN at least. */
-#define WORTH_BYTES_PER_OBJECT 28
-#define WORTH_MEMORY_MIN       ((size_t)512 * 1024)
+/* Memory: at most this much per object of objects_max, this much per region, and this much besides. */
+#define WORTH_BYTES_PER_OBJECT 25
+#define WORTH_BYTES_PER_REGION 512
+#define WORTH_BYTES_BESIDES    ((size_t)640 * 1024)
 
 struct worth_options {
     enum worth_policy policy;
@@ -62,10 +63,11 @@ struct worth_region {
 struct worth *worth_new(const struct worth_options *options); /* NULL when memory is out */
 void worth_free(struct worth *w);
 
-/* now_ms may be any clock that goes forward. Each request, hit or miss, once. */
+/* now_ms may be any clock that goes forward. Each request, hit or miss, once; the size may be 0 on a miss. */
 void worth_ask(struct worth *w, const struct worth_object *o, int64_t now_ms, bool was_hit);
 
-/* Store it, or only share it while it is being filled. After worth_ask of the request that leads. */
+/* Store it, or only share it while it is being filled. Once for each fill whose size is known, after
+ * worth_ask of the request that leads: what is missed is counted here. */
 bool worth_admits(struct worth *w, const struct worth_object *o, int64_t now_ms);
 
 enum worth_stream worth_stream(struct worth *w, const struct worth_object *o, bool is_kept, int64_t now_ms);
@@ -79,15 +81,16 @@ size_t worth_pick(struct worth *w, const struct worth_region *regions, size_t co
 /* At the reclaim of its region: written again at a head, or let go. */
 bool worth_keeps(struct worth *w, const struct worth_object *o, int64_t now_ms);
 
-/* The region was reclaimed: what was found in it, and what of it was written again. */
+/* The region was reclaimed: what was found in it, and what of it was written again. 0, 0: it was not looked
+ * at. */
 void worth_reclaimed(struct worth *w, uint32_t region, uint64_t live_bytes, uint64_t kept_bytes,
                      int64_t now_ms);
 
 struct worth_stats {
     uint64_t asked, admitted, refused, kept, dropped; /* objects, since the start */
     uint64_t lessons;                                 /* samples learned from */
-    double threshold;                                 /* worth below which is let go: probability of use */
-    double horizon_s;                                 /* what that probability looks ahead, roughly */
+    double threshold;  /* logarithm of the odds of use, per turnover, below which an object is let go */
+    double turnover_s; /* capacity / bytes missed a second */
     uint64_t memory_bytes;
 };
 void worth_stats(struct worth *w, struct worth_stats *ret_stats);

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How often things were asked for lately, in bounded memory: counts that halve in 15 minutes, 2 hours and 48
+ * hours, and the time of the last use, under 64-bit names. Sets of five in a cache line with a lock of their
+ * own; who has been asked for least gives way. Names are told apart by 16 bits within a set, so one in about
+ * ten thousand strangers is taken for another.
+ */
+#ifndef STORE_WORTH_RATES_H
+#define STORE_WORTH_RATES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define RATES_HORIZONS 3
+extern const float rates_half_life_s[RATES_HORIZONS];
+
+struct rates_table;
+
+struct rates {
+    bool is_known;
+    float age_s;                      /* since the last use */
+    float log2_count[RATES_HORIZONS]; /* as of now; RATES_LOG2_NONE at least */
+};
+#define RATES_LOG2_NONE (-16.0f)
+
+struct rates_table *rates_new(size_t memory_bytes);
+void rates_free(struct rates_table *t);
+size_t rates_memory_bytes(const struct rates_table *t);
+
+void rates_touch(struct rates_table *t, uint64_t name, uint32_t now_s);
+struct rates rates_read(struct rates_table *t, uint64_t name, uint32_t now_s);
+
+#endif
