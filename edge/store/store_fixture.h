@@ -14,6 +14,7 @@
 
 #include "base/buf.h"
 #include "store/store.h"
+#include "store/store_fixture_data.h"
 
 #define FIXTURE_REGION_BYTES ((uint64_t)256 * 1024)
 #define FIXTURE_REGIONS      ((uint64_t)8)
@@ -71,40 +72,6 @@ static inline struct store_key fixture_key(struct fixture *f, unsigned number)
     int size = snprintf(f->key_text, sizeof(f->key_text), "https://site/object-%u", number);
     struct slice text = {f->key_text, (size_t)size};
     return (struct store_key){hash_key(store_hash_secret(f->store), text), text};
-}
-
-/* The bytes of the body made from `seed`: every 8 of them tell seed and place. */
-static inline void fixture_fill(char *data, size_t size, unsigned seed)
-{
-    for (size_t i = 0; i < size; i++)
-        data[i] = (char)(((seed * 2654435761u) ^ (uint32_t)(i / 8) * 40503u) >> (i % 4 * 8));
-}
-
-static inline struct store_meta fixture_meta(unsigned seed)
-{
-    return (struct store_meta){.generated_at_ms = 1700000000000 + seed,
-                               .fresh_until_ms = 1700000060000 + seed,
-                               .stale_while_revalidate_s = seed,
-                               .stale_if_error_s = seed + 1,
-                               .total_size_bytes = (uint64_t)seed << 33,
-                               .purge_generation = seed * 0x10001u,
-                               .site_id = (uint16_t)seed,
-                               .content_class = (uint8_t)(seed >> 3),
-                               .flags = (uint8_t)(seed >> 5)};
-}
-
-static inline bool fixture_meta_equal(const struct store_meta *a, const struct store_meta *b)
-{
-    return a->generated_at_ms == b->generated_at_ms && a->fresh_until_ms == b->fresh_until_ms &&
-           a->stale_while_revalidate_s == b->stale_while_revalidate_s &&
-           a->stale_if_error_s == b->stale_if_error_s && a->total_size_bytes == b->total_size_bytes &&
-           a->purge_generation == b->purge_generation && a->site_id == b->site_id &&
-           a->content_class == b->content_class && a->flags == b->flags;
-}
-
-static inline struct slice fixture_head(unsigned seed, char text[32])
-{
-    return (struct slice){text, (size_t)snprintf(text, 32, "head of %u", seed)};
 }
 
 /* Writes the body made from `seed` in two pieces. */
