@@ -43,7 +43,7 @@
 #define OTHER_MARGIN       (-1.5f) /* without structure only what is clearly worse is not stored */
 #define ADMITTED_SHARE_MIN 0.05f   /* below: nothing would be reclaimed, and the threshold never move */
 
-#define JUDGED_PER_PICK  16u
+#define JUDGED_PER_PICK  24u
 #define PICK_TRIES       8u
 #define SHARE_STEEPNESS  6
 #define SMALL_KEPT_S     3600 /* since the last use */
