@@ -94,7 +94,7 @@ static void run(struct prefetch *p, struct prefetch_job *job)
     counter_add_shared(&p->jobs, 1);
     counter_add_shared(&p->bytes, job->error ? 0 : job->size_bytes);
     counter_add_shared(&p->errors, job->error != 0);
-    if (job->error)
+    if (job->region && job->error)
         guard_lose(job->region->map + job->offset_bytes); /* as when a send had met it */
 }
 

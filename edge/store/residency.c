@@ -44,16 +44,16 @@ static uint64_t page_bytes(void)
 static bool ask_mincore(const void *data, uint64_t size)
 {
     unsigned char present[RUN_MAX * RESIDENCY_GRANULE_BYTES / PAGE_MIN];
-    uint64_t page = page_bytes();
-    uintptr_t begin = (uintptr_t)data / page * page, end = ((uintptr_t)data + size + page - 1) / page * page;
-    while (begin < end) {
-        uint64_t part = end - begin < sizeof(present) * page ? end - begin : sizeof(present) * page;
-        if (mincore((void *)begin, part, present) < 0)
+    uint64_t page = page_bytes(), skip = (uintptr_t)data % page;
+    char *at = (char *)data - skip;
+    for (uint64_t left = (size + skip + page - 1) / page, count; left > 0;
+         left -= count, at += count * page) {
+        count = left < sizeof(present) ? left : sizeof(present);
+        if (mincore(at, count * page, present) < 0)
             return true; /* it cannot be told */
-        for (uint64_t i = 0; i < part / page; i++)
+        for (uint64_t i = 0; i < count; i++)
             if (!(present[i] & 1))
                 return false;
-        begin += part;
     }
     return true;
 }
