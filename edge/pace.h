@@ -11,7 +11,7 @@
 
 struct pace {
     uint64_t rate_bytes_per_s; /* 0: as fast as it goes */
-    uint64_t start_bytes;      /* so many go as fast as they can before */
+    uint64_t start_bytes;      /* so many of its connection go as fast as they can before */
 };
 
 /* bits_per_s: of the segment, from its playlist; 0: not known. rtp_kbps: what the player asks for (CMCD); 0:

@@ -193,9 +193,10 @@ static enum step on_not_ready(struct request *r, int64_t error)
 static uint64_t keep_pace(struct request *r)
 {
     uint64_t rate = r->pace.rate_bytes_per_s, left = UINT64_MAX;
-    if (rate > 0 && r->booked_bytes < r->pace.start_bytes) {
+    uint64_t sent = r->x->sent_before_bytes + r->booked_bytes;
+    if (rate > 0 && sent < r->pace.start_bytes) { /* a viewer who has just come */
         rate = STREAM_PACE_SOON;
-        left = r->pace.start_bytes - r->booked_bytes;
+        left = r->pace.start_bytes - sent;
     }
     if (r->end_bytes - r->position_bytes > PACED_SIZE_MIN || r->pace_bytes_per_s > 0)
         rate = pace_min(rate, egress_pace(r->env->egress, r->site.site->id - 1));

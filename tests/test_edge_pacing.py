@@ -150,3 +150,15 @@ def test_a_congestion_control_that_is_not_there(stage, origin):
                              start=False)
     with pytest.raises(AssertionError, match="this machine has no \"nonsense\""):
         program.start()
+
+
+def test_only_a_connection_s_beginning_is_fast(edge, origin):
+    """Two seconds of playing time are a megabyte here, and the first segment is more."""
+    scene = scene_of(edge, origin, {"pacing": {"multiple": 100}})
+    with scene.connect() as viewer:
+        viewer.request("/seg.ts")
+        assert bytes(viewer.response().body) == SEGMENT
+        viewer.request("/other.ts")
+        viewer.read(1)
+        wait_for_rate(viewer, 100 * BITRATE)
+        assert bytes(viewer.response().body) == SEGMENT

@@ -225,6 +225,7 @@ static void serve(struct h2_stream *s)
     s->state = H2_STREAM_EXCHANGE;
     s->x.request = s->request;
     s->x.body = buf_slice(&s->body);
+    s->x.sent_before_bytes = s->h->data_bytes;
     if (s->h->is_paced)
         h2_turns_set_pace(s->h);
     counter_add(&server->stats.requests, 1);

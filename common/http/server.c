@@ -280,6 +280,7 @@ void server_connection_next(struct connection *c)
     if (c->paced)
         stream_set_pace(c->stream, 0);
     c->paced = false;
+    c->earlier_bytes += c->sent_bytes;
     if (c->body.data)
         buf_fini(&c->body);
     if (!c->keep_alive) {
@@ -375,6 +376,7 @@ static void serve(struct connection *c)
     c->x.user = NULL;
     c->x.events = NULL;
     c->x.is_last = false;
+    c->x.sent_before_bytes = c->earlier_bytes;
     server_response_begin(c);
     counter_add(&s->stats.requests, 1);
     s->options.on_request(&c->x, s->options.user);

@@ -86,7 +86,7 @@ struct connection {
     enum http_framing framing;
     uint64_t body_left;  /* HTTP_FRAMING_LENGTH */
     uint64_t chunk_left; /* of the open chunk */
-    uint64_t sent_bytes;
+    uint64_t sent_bytes, earlier_bytes; /* of this response, of those before */
 };
 
 struct http_server {

@@ -36,6 +36,7 @@ struct exchange {
     bool is_tls;
     const char *server_name; /* SNI, "" for none */
     struct loop *loop;
+    uint64_t sent_before_bytes; /* over its connection, by earlier exchanges */
 
     void *user;                           /* the handler's */
     const struct exchange_events *events; /* set by the handler inside on_request */
