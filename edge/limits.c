@@ -127,8 +127,8 @@ static bool handshake(void *user, const struct addr *peer, uint64_t now_ns)
     uint64_t rate = l->config->limits.handshakes_per_client;
 
     return rate == 0 || is_proxy(l, peer) ||
-           clients_take(l->clients, key_of(l, 'h', peer, addr_is_ipv4(peer) ? 16 : 8), rate, burst_of(l, rate),
-                        now_ns) == 0;
+           clients_take(l->clients, key_of(l, 'h', peer, addr_is_ipv4(peer) ? 16 : 8), rate,
+                        burst_of(l, rate), now_ns) == 0;
 }
 
 static uint32_t crowd(void *user, struct http_guest guest)

@@ -142,6 +142,7 @@ static SSL_CTX *context_new(const struct tls_server *t)
     }
     ERR_clear_error();
     SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF); /* tickets only: nothing is kept here */
+    SSL_CTX_set_num_tickets(c, 1); /* each connection brings one: as many as a client has had connections */
     SSL_CTX_set_alpn_select_cb(c, choose_protocol, NULL);
     if (t->has_ktls)
         SSL_CTX_set_options(c, SSL_OP_ENABLE_KTLS);

@@ -13,8 +13,8 @@ struct tls_server;
 struct tls_client;
 
 /* The caller's choice for a name: an index into the identities given, or -1 to refuse (alert
- * unrecognized_name). `name` is the SNI in lower case, or data NULL when the client sent none; then `local_ip`
- * is the address it connected to, as text. Called on any thread. */
+ * unrecognized_name). `name` is the SNI in lower case, or data NULL when the client sent none; then
+ * `local_ip` is the address it connected to, as text. Called on any thread. */
 typedef int tls_choose_fn(void *user, struct slice name, const char *local_ip);
 
 struct tls_certificate {
