@@ -22,7 +22,8 @@
 #define LESSONS_MAX        32768u
 #define OBJECTS_PER_LESSON 48u
 
-/* A lesson is taken of one request in so many of average size, and of one judged sample in so many. */
+/* A lesson is taken of one miss in so many of average size, of half as many hits, and of one judged sample in
+ * so many. */
 #define REQUESTS_PER_LESSON 8u
 #define SAMPLES_PER_LESSON  8u
 
@@ -33,8 +34,7 @@
 #define OTHER_TURNOVERS   0.15f
 #define WAIT_HORIZONS     1.5f /* for the truth: later is as good as never */
 
-#define WRITTEN_PER_MISSED 0.75f /* what reinsertion may bring it to, where the admitted leave room for it \
-                                  */
+#define WRITTEN_PER_MISSED 0.75f /* with what is reinserted, if the admitted leave room for it */
 #define KEPT_SHARE_MIN     0.1f
 #define KEPT_SHARE_MAX     0.75f
 #define THRESHOLD_STEP     0.05f
@@ -188,11 +188,11 @@ void worth_ask(struct worth *w, const struct worth_object *o, int64_t now_ms, bo
     uint64_t random = (asked + w->options.seed) * 0x9e3779b97f4a7c15u;
     inputs_note(&w->knowledge, o, now_s);
     if (!is_answer && (!was_hit || o->hint.kind == STORE_SMALL || !is_one_in(random ^ random >> 31, 2)))
-        return;
+        return; /* most hits take no lock that others want */
     pthread_mutex_lock(&w->mutex);
     float inputs[MODEL_INPUTS];
     if (!is_answer) {
-        if (is_lesson_due(w, o, next_random(w) << 1))
+        if (is_lesson_due(w, o, next_random(w)))
             take_lesson(w, o, now_s);
     } else if (lessons_waits_for(w->lessons, o->id)) { /* still */
         float waited_s = (float)lessons_take(w->lessons, o->id, now_s, inputs);
