@@ -128,6 +128,47 @@ def test_pipelined_requests(scene, authority):
         assert b"".join(bytes(viewer.response().body) for _ in range(10)) == b"0123456789"
 
 
+def record_sizes(address, authority, size):
+    """What the edge puts into records, in the order of its response with a body of that size."""
+    raw, incoming, outgoing = socket.create_connection(address, timeout=60), ssl.MemoryBIO(), ssl.MemoryBIO()
+    viewer = authority.client_context(ssl.TLSVersion.TLSv1_3).wrap_bio(incoming, outgoing, server_hostname=HOST)
+    stream, sizes = b"", []
+
+    def pump(action):
+        """Does it, feeding one record after the other."""
+        nonlocal stream
+        while True:
+            try:
+                return action()
+            except ssl.SSLWantReadError:
+                raw.sendall(outgoing.read())
+            while len(stream) < 5 or len(stream) < 5 + int.from_bytes(stream[3:5], "big"):
+                stream += raw.recv(65536)
+            end = 5 + int.from_bytes(stream[3:5], "big")
+            sizes.append(end)
+            incoming.write(stream[:end])
+            stream = stream[end:]
+    pump(viewer.do_handshake)
+    viewer.write(f"GET /seg.ts HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+    raw.sendall(outgoing.read())
+    sizes.clear()
+    received = 0
+    while received < size:
+        received += len(pump(lambda: viewer.read(1 << 20)))
+    raw.close()
+    return sizes
+
+
+def test_records_are_small_at_first(scene, authority):
+    """Each of the first is whole when a few packets have come; then they are as large as TLS allows."""
+    scene.server.file("/seg.ts", noise(MIB), {"Cache-Control": "max-age=100"})
+    assert scene.get("/seg.ts").status == 200
+    sizes = record_sizes(scene.edge.tls_address, authority, MIB)
+    early = [size for number, size in enumerate(sizes) if sum(sizes[:number]) < 12 * KIB]
+    assert len(early) >= 3 and all(size < 3 * 1460 for size in early)
+    assert sizes.count(16384 + 5 + 1 + 16) > 50
+
+
 def test_what_is_no_handshake_harms_nobody(scene, authority):
     scene.server.on("/who", answer(200, b"fine"))
     plain = scene.connect_to(scene.edge.tls_address)
