@@ -3,10 +3,10 @@
  * What one viewer, and all of them, may use: connections and requests. One for all workers.
  *
  * A client is an IPv4 address or an IPv6 /64, a prefix an IPv4 /24 or an IPv6 /48. Connections are shared
- * fairly without anybody saying how many clients there will be: each may have twice as many as are still free,
- * and the last sixteenth is for clients that have fewer than eight. So one address alone, a carrier's perhaps,
- * may take five eighths of all, and however many come that want all, a newcomer finds room. Peers that are
- * trusted proxies stand for many viewers: only the whole counts for them.
+ * fairly without anybody saying how many clients there will be: each may have twice as many as are still
+ * free, and the last sixteenth is for clients that have fewer than eight. So one address alone, a carrier's
+ * perhaps, may take five eighths of all, and however many come that want all, a newcomer finds room. Peers
+ * that are trusted proxies stand for many viewers: only the whole counts for them.
  */
 #ifndef LIMITS_H
 #define LIMITS_H

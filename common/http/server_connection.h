@@ -84,8 +84,8 @@ struct connection {
     bool awaits_writable; /* the handler was told less than it gave */
     const char *broken;   /* why on_gone will be called, or NULL */
     enum http_framing framing;
-    uint64_t body_left;  /* HTTP_FRAMING_LENGTH */
-    uint64_t chunk_left; /* of the open chunk */
+    uint64_t body_left;                 /* HTTP_FRAMING_LENGTH */
+    uint64_t chunk_left;                /* of the open chunk */
     uint64_t sent_bytes, earlier_bytes; /* of this response, of those before */
 };
 
