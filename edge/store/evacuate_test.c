@@ -7,8 +7,8 @@
 
 #include "store/store_private.h"
 
-#define REGIONS 32u
-#define SIZE    10000u
+#define REGIONS ((uint64_t)32)
+#define SIZE    ((size_t)10000)
 #define OURS    100u     /* objects of the site that is guaranteed room for them */
 #define OTHERS  1000000u /* where the numbers of the other site's objects begin */
 #define SITES   2u
