@@ -44,10 +44,10 @@ class TwoSites(Scene):
 
 def wide(server, prefix, total_size):
     """Objects of other paths than the origin's other ones, more than fit in."""
-    library, number = Library(server, [300 * KIB], f"{prefix}0"), 0
+    library, number = Library(server, [200 * KIB], f"{prefix}0"), 0
     while sum(map(len, library.bodies.values())) < total_size:
         number += 1
-        library.bodies.update(Library(server, [300 * KIB], f"{prefix}{number}").bodies)
+        library.bodies.update(Library(server, [200 * KIB], f"{prefix}{number}").bodies)
     return library
 
 

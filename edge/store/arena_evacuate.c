@@ -31,6 +31,11 @@ static bool is_candidate(const struct arena *a, const struct arena_region *r) /*
            !r->is_current && !r->is_chosen && arena_may_go(a, r);
 }
 
+static bool is_put_off(const struct arena *a, const struct arena_region *r) /* under mutex */
+{
+    return r->put_off_at == a->evacuations + 1;
+}
+
 static struct arena_candidate candidate_of(const struct arena *a, const struct arena_region *r)
 {
     return (struct arena_candidate){.slot = r->slot,
@@ -54,7 +59,8 @@ static bool has_slot(const struct arena_candidate *candidates, size_t count, uin
 }
 
 /* All there are, or the oldest few and others from anywhere. */
-static size_t find_candidates(struct arena *a, struct arena_candidate ret[ARENA_CANDIDATES_MAX])
+static size_t find_candidates(struct arena *a, bool may_be_put_off,
+                              struct arena_candidate ret[ARENA_CANDIDATES_MAX])
 {
     struct arena_region *r;
     bool is_large = a->pool_count > ARENA_CANDIDATES_MAX;
@@ -62,12 +68,13 @@ static size_t find_candidates(struct arena *a, struct arena_candidate ret[ARENA_
     LIST_FOR_EACH (r, &a->live, node) {
         if (count == oldest_max)
             break;
-        if (is_candidate(a, r))
+        if (is_candidate(a, r) && (may_be_put_off || !is_put_off(a, r)))
             ret[count++] = candidate_of(a, r);
     }
     for (unsigned i = 0; is_large && i < TRIES_MAX && count < ARENA_CANDIDATES_MAX; i++) {
         r = &a->pool[next_random(a, a->pool_count)];
-        if (r->is_used && is_candidate(a, r) && !has_slot(ret, count, r->slot))
+        if (r->is_used && is_candidate(a, r) && (may_be_put_off || !is_put_off(a, r)) &&
+            !has_slot(ret, count, r->slot))
             ret[count++] = candidate_of(a, r);
     }
     return count;
@@ -81,7 +88,10 @@ static struct arena_region *choose(struct arena *a, struct arena_victim *ret_vic
     struct arena_candidate candidates[ARENA_CANDIDATES_MAX];
     pthread_mutex_lock(&a->mutex);
     bool is_wanted = a->evacuation.evacuate && a->spare_count < a->spares_wanted;
-    size_t count = is_wanted ? find_candidates(a, candidates) : 0;
+    size_t count = is_wanted ? find_candidates(a, false, candidates) : 0;
+    bool may_stay = count > 0;
+    if (is_wanted && count == 0) /* each has been put off: one of them goes all the same */
+        count = find_candidates(a, true, candidates);
     pthread_mutex_unlock(&a->mutex);
     if (count == 0)
         return NULL;
@@ -97,7 +107,7 @@ static struct arena_region *choose(struct arena *a, struct arena_victim *ret_vic
                                   .begin = {r->slot, r->file_sequence, REGION_HEAD_BYTES},
                                   .live_bytes = c->live_bytes,
                                   .objects = atomic_load_explicit(&r->entry->objects, memory_order_relaxed),
-                                  .may_stay = a->stays_in_row < a->live_count};
+                                  .may_stay = may_stay};
     } else {
         r = NULL;
     }
@@ -112,7 +122,7 @@ static void put_off(struct arena *a, struct arena_region *r) /* under mutex */
     list_push_back(&a->live, &r->node);
     r->sealed_at_ms = (int64_t)clock_monotonic_ms();
     r->is_chosen = false;
-    a->stays_in_row++;
+    r->put_off_at = a->evacuations + 1;
 }
 
 static void conclude(struct arena *a, struct arena_region *r, enum arena_fate fate)
@@ -121,13 +131,13 @@ static void conclude(struct arena *a, struct arena_region *r, enum arena_fate fa
     pthread_mutex_lock(&a->upkeep_mutex); /* nobody else withdraws it from here on */
     pthread_mutex_lock(&a->mutex);
     if (!arena_region_is_live(r)) {
-        a->stays_in_row = 0;
+        a->evacuations++;
     } else if (a->is_stopping) {
         r->is_chosen = false;
     } else if (fate == ARENA_STAYS || !arena_may_go(a, r)) {
         put_off(a, r);
     } else {
-        a->stays_in_row = 0;
+        a->evacuations++;
         goes = true;
     }
     pthread_mutex_unlock(&a->mutex);

@@ -34,6 +34,7 @@ struct arena_region {
     uint32_t *site_units;   /* of objects that are found here: bytes by site, in EXTENT_ALIGN */
     uint64_t live_bytes;    /* their sum */
     int64_t sealed_at_ms;   /* when it was no longer appended to; monotonic */
+    uint64_t put_off_at;    /* arena.evacuations + 1 then: not again before another one has gone */
     uint32_t file_sequence; /* also while it cannot be found */
     uint32_t writers;       /* unfinished extents: it is not reclaimed under them */
     uint64_t next_mark;     /* on the disk, and to be said so; 0: nothing new */
@@ -87,7 +88,7 @@ struct arena {
     uint32_t next_sequence; /* the superblock has it too, unless its map is lost. Under upkeep_mutex */
     int create_error;       /* of the last attempt: fills do not try again themselves */
     bool is_counted;        /* live_bytes of the regions is all there is */
-    uint32_t stays_in_row;  /* regions that were put off, one after the other */
+    uint64_t evacuations;   /* regions that went after it */
     uint32_t random;        /* for candidates */
 
     counter_t reclaimed, hurried, tail_bytes, io_errors;

@@ -52,6 +52,7 @@ void arena_region_begin(struct arena_region *r, uint32_t sequence)
     r->region.on_unused = on_unused;
     r->writers = 0;
     r->is_dirty = r->is_current = r->is_chosen = false;
+    r->put_off_at = 0;
     atomic_store_explicit(&r->region.is_bad, false, memory_order_relaxed);
     atomic_store_explicit(&r->region.sequence, 0, memory_order_relaxed);
     atomic_store_explicit(&r->region.refs, 1, memory_order_release);
