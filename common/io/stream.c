@@ -35,6 +35,7 @@
 #define SEND_MAX         ((size_t)4 << 20) /* in one call: a fast viewer must not hold up the others */
 #define CORK_MIN         ((size_t)128 << 10)
 #define ROOM_PLAIN       ((size_t)64 << 10) /* what stream_room says of a plain socket, which cannot be asked */
+#define PACED_UNSENT_MIN (32u << 10)
 #define PACED_UNSENT_MAX (128u << 10)
 #define SENDFILE_MIN     ((size_t)16 << 10) /* below it, copying is cheaper than pinning pages */
 #define LINGER_MAX_MS    15000              /* how long closed TLS streams may take for their last records */
@@ -663,14 +664,26 @@ int stream_shutdown(struct stream *s)
 /* --- the rest
  * ---------------------------------------------------------------------------------------------------- */
 
+/* A quarter of a second: little memory in the kernel, and few wake-ups. 0: the system's. */
+static unsigned paced_unsent_max(uint64_t rate_bytes_per_s)
+{
+    uint64_t size = rate_bytes_per_s / 4;
+
+    if (rate_bytes_per_s == 0)
+        return 0;
+    return (unsigned)(size < PACED_UNSENT_MIN   ? PACED_UNSENT_MIN
+                      : size > PACED_UNSENT_MAX ? PACED_UNSENT_MAX
+                                                : size);
+}
+
 void stream_set_pace(struct stream *s, uint64_t rate_bytes_per_s)
 {
     unsigned long rate = rate_bytes_per_s > 0 ? (unsigned long)rate_bytes_per_s : ~0ul;
-    unsigned unsent_max = rate_bytes_per_s > 0 ? PACED_UNSENT_MAX : 0; /* 0: the system's */
+    unsigned unsent_max = paced_unsent_max(rate_bytes_per_s);
 
     if (rate_bytes_per_s == s->pace_bytes_per_s)
         return;
-    if ((rate_bytes_per_s > 0) != (s->pace_bytes_per_s > 0))
+    if (unsent_max != paced_unsent_max(s->pace_bytes_per_s))
         setsockopt(s->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_max, sizeof(unsent_max));
     s->pace_bytes_per_s = rate_bytes_per_s;
     setsockopt(s->fd, SOL_SOCKET, SO_MAX_PACING_RATE, &rate, sizeof(rate));
