@@ -38,7 +38,7 @@ static _Atomic bool has_cachestat = true;
 
 static uint64_t page_bytes(void)
 {
-    return (uint64_t)sysconf(_SC_PAGESIZE);
+    return (uint64_t)getpagesize();
 }
 
 static bool ask_mincore(const void *data, uint64_t size)
@@ -160,13 +160,50 @@ static uint32_t ask_run(const struct store_region *r, uint32_t first, uint32_t c
     return n;
 }
 
-/* The end of what is ready, in granules from `first` on. */
-static uint32_t ready_until(const struct store_region *r, uint32_t first, uint32_t last, uint16_t now)
+/* What this thread has lately found to be there, though not all of its granule was: such are all granules
+ * that are still being filled, and those of which parts were reserved and not needed. */
+struct finding {
+    const struct store_region *region;
+    uint64_t begin, end;
+    uint32_t sequence;
+    uint16_t stamp;
+};
+
+static struct finding *finding_of(const struct store_region *r, uint64_t begin)
+{
+    static _Thread_local struct finding findings[1024];
+    uint64_t mixed = ((uintptr_t)r ^ begin * 0x9e3779b97f4a7c15u) * 0x9e3779b97f4a7c15u;
+    return &findings[mixed >> 54];
+}
+
+static bool is_found(const struct store_region *r, uint64_t begin, uint64_t end, uint16_t now)
+{
+    const struct finding *f = finding_of(r, begin);
+    return f->region == r && f->begin == begin && f->end >= end && is_trusted(f->stamp, now) &&
+           f->sequence == atomic_load_explicit(&r->sequence, memory_order_relaxed);
+}
+
+/* Of the bytes that are asked about, those in the granule have lately been there. */
+static bool is_known(const struct store_region *r, uint32_t granule, uint64_t begin, uint64_t end,
+                     uint16_t now)
+{
+    const uint64_t unit = RESIDENCY_GRANULE_BYTES;
+    uint16_t stamp = atomic_load_explicit(&r->residency->stamps[granule], memory_order_acquire);
+    if (stamp == LOADING || is_trusted(stamp, now))
+        return stamp != LOADING;
+    return is_found(r, begin > granule * unit ? begin : granule * unit,
+                    end < (granule + 1) * unit ? end : (granule + 1) * unit, now);
+}
+
+/* The first granule, of those that [begin, end) is in, of which it is not known that it is ready. */
+static uint32_t ready_until(const struct store_region *r, uint64_t begin, uint64_t end, uint16_t now)
 {
     const struct residency *s = r->residency;
+    uint32_t first = (uint32_t)(begin / RESIDENCY_GRANULE_BYTES);
+    uint32_t last = (uint32_t)((end - 1) / RESIDENCY_GRANULE_BYTES);
     uint16_t seen[RUN_MAX];
     while (first <= last) {
-        if (is_trusted(atomic_load_explicit(&s->stamps[first], memory_order_acquire), now)) {
+        if (is_known(r, first, begin, end, now)) {
             first++;
             continue;
         }
@@ -180,11 +217,16 @@ static uint32_t ready_until(const struct store_region *r, uint32_t first, uint32
 }
 
 /* A granule that is not all there may yet have the bytes that count: its neighbours' need not. */
-static bool is_ready_exactly(const struct store_region *r, uint32_t granule, uint64_t begin, uint64_t end)
+static bool is_ready_exactly(const struct store_region *r, uint32_t granule, uint64_t begin, uint64_t end,
+                             uint16_t now)
 {
     const _Atomic uint16_t *stamp = &r->residency->stamps[granule];
-    return atomic_load_explicit(stamp, memory_order_acquire) != LOADING && ask(r, begin, end - begin) &&
-           atomic_load_explicit(stamp, memory_order_acquire) != LOADING;
+    uint32_t sequence = atomic_load_explicit(&r->sequence, memory_order_relaxed);
+    if (atomic_load_explicit(stamp, memory_order_acquire) == LOADING || !ask(r, begin, end - begin) ||
+        atomic_load_explicit(stamp, memory_order_acquire) == LOADING)
+        return false;
+    *finding_of(r, begin) = (struct finding){r, begin, end, sequence, now};
+    return true;
 }
 
 uint64_t residency_ready(const struct store_region *r, uint64_t offset, uint64_t size, uint64_t now_ms)
@@ -196,12 +238,12 @@ uint64_t residency_ready(const struct store_region *r, uint64_t offset, uint64_t
         size = RESIDENCY_ASK_MAX_BYTES;
     uint64_t end = offset + size;
     REQUIRE(end <= r->size_bytes);
-    uint32_t first = (uint32_t)(offset / unit), last = (uint32_t)((end - 1) / unit);
-    uint32_t until = ready_until(r, first, last, stamp_of(now_ms));
-    uint64_t ready_end = until > last ? end : until > first ? until * unit : offset;
+    uint16_t now = stamp_of(now_ms);
+    uint64_t until = ready_until(r, offset, end, now);
+    uint64_t ready_end = until * unit >= end ? end : until * unit > offset ? until * unit : offset;
     if (ready_end < end) {
         uint64_t granule_end = (until + 1) * unit < end ? (until + 1) * unit : end;
-        if (is_ready_exactly(r, until, ready_end, granule_end))
+        if (is_ready_exactly(r, (uint32_t)until, ready_end, granule_end, now))
             ready_end = granule_end;
     }
     return ready_end - offset;
