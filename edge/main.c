@@ -4,7 +4,7 @@
  * owns signals and the admin listener until it is told to end.
  */
 #include <errno.h>
-#include <linux/limits.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,7 +43,7 @@ struct edge {
     struct catalog *catalog;
     struct access_log *access_log;
     struct certificates *certificates; /* NULL: no listener has TLS */
-    struct limits *limits;
+    struct quota *quota;
     struct upstreams *upstreams;
     struct admit *admit;
     struct hit_for_miss *hit_for_miss;
@@ -203,18 +203,18 @@ static uint64_t descriptors_reserved(const struct edge *e, uint64_t all)
 }
 
 /* How many connections there may be is known before the first one comes. */
-static int build_limits(struct edge *e)
+static int build_quota(struct edge *e)
 {
     machine_init(&e->machine, e->config->limits.memory_max_bytes);
     uint64_t wanted = e->config->limits.connections_max, all = e->machine.descriptors_max;
-    uint64_t max = limits_fit(wanted, all, descriptors_reserved(e, all));
+    uint64_t max = quota_fit(wanted, all, descriptors_reserved(e, all));
     if (max < wanted)
         log_warn(
             "limits.connections_max is %llu, but of %llu descriptors only %llu are left for connections: "
             "raise the limit of open files (LimitNOFILE=, ulimit -n)",
             (unsigned long long)wanted, (unsigned long long)all, (unsigned long long)max);
-    e->limits = limits_new(e->config, max);
-    return e->limits ? 0 : -ENOMEM;
+    e->quota = quota_new(e->config, max);
+    return e->quota ? 0 : -ENOMEM;
 }
 
 static int build_flights(struct edge *e)
@@ -305,7 +305,7 @@ static int build_shared(struct edge *e, struct buf *error)
     if (r == 0)
         r = build_flights(e);
     if (r == 0)
-        r = build_limits(e);
+        r = build_quota(e);
     if (r == 0)
         r = build_egress(e);
     return r;
@@ -349,7 +349,7 @@ static int prepare_workers(struct edge *e)
         .catalog = e->catalog,
         .access_log = e->access_log,
         .tls_server = certificates_server(e->certificates),
-        .limits = e->limits,
+        .quota = e->quota,
         .upstreams = e->upstreams,
         .admit = e->admit,
         .hit_for_miss = e->hit_for_miss,
@@ -454,7 +454,7 @@ static int open_admin(struct edge *e, struct buf *error)
         .origins = e->origin_stats,
         .upstreams = e->upstreams,
         .store = e->store,
-        .limits = e->limits,
+        .quota = e->quota,
         .egress = e->egress,
         .access_log = e->access_log,
         .certificates = e->certificates,
@@ -537,7 +537,7 @@ static void edge_fini(struct edge *e)
     purge_close(e->purges);
     if (e->store)
         store_close(e->store);
-    limits_free(e->limits);
+    quota_free(e->quota);
     egress_free(e->egress);
     free(e->egress_sent_bytes);
     machine_fini(&e->machine);

@@ -457,7 +457,7 @@ static enum step route(struct request *r)
         return request_refuse(r, refusal);
     const struct site *site = r->site.site;
     place_viewer(r);
-    refusal = limits_request(r->env->limits, &r->viewer, site->id, r->started_us * 1000, &r->retry_after_s);
+    refusal = quota_request(r->env->quota, &r->viewer, site->id, r->started_us * 1000, &r->retry_after_s);
     if (refusal != REFUSAL_NONE)
         return request_refuse(r, refusal);
     if (is_looping(r))

@@ -10,9 +10,9 @@
 #include "catalog.h"
 #include "egress.h"
 #include "http/exchange.h"
-#include "limits.h"
 #include "origin/origin.h"
 #include "overload.h"
+#include "quota.h"
 #include "route/route.h"
 #include "site.h"
 #include "store/store_reader.h"
@@ -35,7 +35,7 @@ struct request_env {
     struct origin *origin;
     struct ledger *ledger;
     struct access_log *access_log; /* NULL: none */
-    struct limits *limits;
+    struct quota *quota;
     const struct egress *egress; /* NULL: the uplink is not stated */
     struct admit *admit;
     struct hit_for_miss *hit_for_miss;

@@ -5,8 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <linux/landlock.h>
-#include <linux/limits.h>
 #include <netdb.h>
 #include <pwd.h>
 #include <sched.h>
@@ -194,8 +194,8 @@ static const char *const intruders[] = {
     "capset",
 };
 
-#define CACHESTAT 451 /* newer than the names that Debian 12's libseccomp knows; the same number everywhere \
-                       */
+/* Newer than the names that Debian 12's libseccomp knows; the same number everywhere. */
+#define CACHESTAT 451
 
 static int add_call(scmp_filter_ctx filter, uint32_t action, const char *name)
 {

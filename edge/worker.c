@@ -122,7 +122,7 @@ static struct http_server_options server_options(struct worker *w)
         .uri_size_max = limits->uri_max_bytes,
         .body_size_max = takes_bodies(w->shared.config) ? limits->request_body_max_bytes : 0,
         .connections_max = SIZE_MAX, /* the gate counts those of all workers */
-        .gate = limits_gate(w->shared.limits),
+        .gate = quota_gate(w->shared.quota),
         .handshake_timeout_ms = limits->handshake_timeout_ms,
         .handshakes_max = limits->handshakes_max,
         .header_timeout_ms = limits->header_timeout_ms,
@@ -175,7 +175,7 @@ int worker_prepare(struct worker *w, const struct worker_shared *shared)
         .access_log = shared->access_log,
         .admit = shared->admit,
         .hit_for_miss = shared->hit_for_miss,
-        .limits = shared->limits,
+        .quota = shared->quota,
         .egress = shared->egress,
         .overload = &w->overload,
     };

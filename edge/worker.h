@@ -25,7 +25,7 @@ struct worker_shared {
     struct purge *purges;
     struct catalog *catalog;
     struct access_log *access_log;
-    struct limits *limits;
+    struct quota *quota;
     const struct egress *egress; /* NULL: the uplink is not stated */
     const struct machine *machine;
     struct tls_server *tls_server; /* NULL: no listener has TLS */

@@ -14,9 +14,9 @@
 #include "http/fetch.h"
 #include "http/server.h"
 #include "ledger.h"
-#include "limits.h"
 #include "origin/origin.h"
 #include "overload.h"
+#include "quota.h"
 #include "store/store.h"
 
 #define ADMIN_TOKEN_MAX ((size_t)1024)
@@ -45,7 +45,7 @@ struct admin_source {
     struct upstreams *upstreams;         /* NULL: none are shown */
     struct store *store;                 /* NULL: none */
     const struct egress *egress;         /* NULL: the uplink is not stated */
-    const struct limits *limits;         /* NULL: none */
+    const struct quota *quota;           /* NULL: none */
     const struct access_log *access_log; /* NULL: none */
     struct certificates *certificates;   /* NULL: none */
     struct explain_source explain;       /* store NULL: nothing is explained */

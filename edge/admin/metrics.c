@@ -378,10 +378,10 @@ static void write_connections(struct buf *out, const struct snapshot *s)
 {
     gauge(out, "connections", "Viewers' connections that are open.",
           snapshot_gauge(s->connections_opened, s->connections_closed));
-    gauge(out, "connections_max", "How many there may be.", s->limits.connections_max);
+    gauge(out, "connections_max", "How many there may be.", s->quota.connections_max);
     counter(out, "clients_unknown_total",
             "Times a client was not counted by itself, because the table's place for it was full.",
-            s->limits.clients_unknown);
+            s->quota.clients_unknown);
     counter(out, "connections_opened_total", "Viewers' connections accepted.", s->connections_opened);
     counter(out, "connections_closed_total", "Viewers' connections closed.", s->connections_closed);
     counter(out, "connection_requests_total", "Requests taken from viewers' connections.",

@@ -78,8 +78,8 @@ bool snapshot_take(const struct admin_source *source, int64_t wall_ms, struct sn
     }
     if (source->store)
         take_store(&s, source->store);
-    if (source->limits)
-        limits_stats(source->limits, &s.limits);
+    if (source->quota)
+        quota_stats(source->quota, &s.quota);
     purge_stats(source->purge.purges, &s.purges);
     if (source->access_log)
         access_log_stats(source->access_log, &s.access_log);

@@ -22,7 +22,7 @@ struct snapshot {
     struct store_stats store;
     struct store_disk_stats disks[STORE_DISKS_MAX];
     size_t disk_count;
-    struct limits_stats limits;
+    struct quota_stats quota;
     enum overload_level overload_level;         /* of the worst worker */
     enum overload_resource overload_cause;      /* then */
     uint64_t pressure[OVERLOAD_RESOURCE_COUNT]; /* the highest of any */

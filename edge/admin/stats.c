@@ -287,8 +287,8 @@ static void write_connections(struct json *j, const struct snapshot *s)
 {
     json_open(j, "connections", '{');
     json_u64(j, "active", snapshot_gauge(s->connections_opened, s->connections_closed));
-    json_u64(j, "max", s->limits.connections_max);
-    json_u64(j, "clients_unknown", s->limits.clients_unknown);
+    json_u64(j, "max", s->quota.connections_max);
+    json_u64(j, "clients_unknown", s->quota.clients_unknown);
     json_u64(j, "opened", s->connections_opened);
     json_u64(j, "closed", s->connections_closed);
     json_u64(j, "requests", s->server_requests);

@@ -8,34 +8,34 @@
  * perhaps, may take five eighths of all, and however many come that want all, a newcomer finds room. Peers
  * that are trusted proxies stand for many viewers: only the whole counts for them.
  */
-#ifndef LIMITS_H
-#define LIMITS_H
+#ifndef QUOTA_H
+#define QUOTA_H
 
 #include "config.h"
 #include "http/gate.h"
 #include "ledger_words.h"
 
-struct limits;
+struct quota;
 
-/* connections_max: what is left of the configured one after limits_fit. The configuration outlives it. NULL
+/* connections_max: what is left of the configured one after quota_fit. The configuration outlives it. NULL
  * when memory is out. */
-struct limits *limits_new(const struct config *config, uint64_t connections_max);
-void limits_free(struct limits *l); /* NULL is fine */
+struct quota *quota_new(const struct config *config, uint64_t connections_max);
+void quota_free(struct quota *q); /* NULL is fine */
 
 /* For the workers' servers. */
-const struct http_gate *limits_gate(struct limits *l);
+const struct http_gate *quota_gate(struct quota *q);
 
 /* A request: REFUSAL_NONE, or why not and in how many seconds it may be asked again. */
-enum refusal limits_request(struct limits *l, const struct addr *viewer, unsigned site_id, uint64_t now_ns,
-                            unsigned *ret_retry_after_s);
+enum refusal quota_request(struct quota *q, const struct addr *viewer, unsigned site_id, uint64_t now_ns,
+                           unsigned *ret_retry_after_s);
 
-struct limits_stats {
+struct quota_stats {
     uint64_t connections, connections_max, clients_unknown;
 };
-void limits_stats(const struct limits *l, struct limits_stats *ret_stats); /* any thread */
+void quota_stats(const struct quota *q, struct quota_stats *ret_stats); /* any thread */
 
 /* How many connections fit into so many descriptors when `reserved` of them are for other things; at least
  * one, at most `wanted`. */
-uint64_t limits_fit(uint64_t wanted, uint64_t descriptors, uint64_t reserved);
+uint64_t quota_fit(uint64_t wanted, uint64_t descriptors, uint64_t reserved);
 
 #endif

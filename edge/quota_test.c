@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tests of limits.h.
+ * Tests of quota.h.
  */
-#include "limits.h"
+#include "quota.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,7 +23,7 @@ struct stage {
     struct config config;
     struct config_site site;
     struct addr_prefix proxy;
-    struct limits *limits;
+    struct quota *quota;
     struct http_guest guests[GUESTS_MAX];
     size_t guest_count;
 };
@@ -39,26 +39,26 @@ static struct stage *stage_new(uint64_t connections_max, struct config_limits li
     assert_int_equal(addr_prefix_parse(slice_of("10.0.0.0/8"), &stage.proxy), 0);
     stage.config.trusted_proxies = &stage.proxy;
     stage.config.trusted_proxy_count = 1;
-    stage.limits = limits_new(&stage.config, connections_max);
+    stage.quota = quota_new(&stage.config, connections_max);
     return &stage;
 }
 
 /* Everybody leaves: nothing may be left. */
 static void stage_free(struct stage *s)
 {
-    const struct http_gate *gate = limits_gate(s->limits);
-    struct limits_stats stats;
+    const struct http_gate *gate = quota_gate(s->quota);
+    struct quota_stats stats;
 
     while (s->guest_count > 0)
         gate->leave(gate->user, s->guests[--s->guest_count]);
-    limits_stats(s->limits, &stats);
+    quota_stats(s->quota, &stats);
     assert_int_equal(stats.connections, 0);
-    limits_free(s->limits);
+    quota_free(s->quota);
 }
 
 static enum http_refusal come(struct stage *s, const char *address)
 {
-    const struct http_gate *gate = limits_gate(s->limits);
+    const struct http_gate *gate = quota_gate(s->quota);
     enum http_refusal refusal = NOT_REFUSED;
     struct http_guest guest, nobody = {0};
     struct addr peer;
@@ -167,7 +167,7 @@ static enum refusal ask(struct stage *s, const char *address, uint64_t now_ns, u
     struct addr viewer;
 
     assert_int_equal(addr_parse(slice_of(address), &viewer), 0);
-    return limits_request(s->limits, &viewer, 1, now_ns, ret_after_s);
+    return quota_request(s->quota, &viewer, 1, now_ns, ret_after_s);
 }
 
 static void test_requests_of_a_client(void **state)
@@ -205,9 +205,9 @@ static void test_requests_of_a_site(void **state)
 static void test_what_fits(void **state)
 {
     (void)state;
-    assert_int_equal(limits_fit(100000, 20000, 1000), 19000);
-    assert_int_equal(limits_fit(100, 20000, 1000), 100);
-    assert_int_equal(limits_fit(100, 256, 1000), 1);
+    assert_int_equal(quota_fit(100000, 20000, 1000), 19000);
+    assert_int_equal(quota_fit(100, 20000, 1000), 100);
+    assert_int_equal(quota_fit(100, 256, 1000), 1);
 }
 
 int main(void)
