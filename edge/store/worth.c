@@ -51,13 +51,13 @@
 
 struct worth {
     struct worth_options options;
-    struct knowledge knowledge;
+    struct worth_inputs knowledge;
     _Atomic int64_t started_at_ms; /* 0: not yet */
     _Atomic uint64_t asked;
     pthread_mutex_t mutex; /* over all below, and over the lessons but for a glance */
-    struct lessons *lessons;
-    struct samples *samples;
-    struct model model;
+    struct worth_lessons *lessons;
+    struct worth_samples *samples;
+    struct worth_model model;
     struct worth_stats stats;
     uint64_t random;
     float threshold, turnover_s, mean_bytes;
@@ -82,12 +82,12 @@ struct worth *worth_new(const struct worth_options *options)
     size_t objects = (size_t)options->objects_max;
     pthread_mutex_init(&w->mutex, NULL);
     w->options = *options;
-    w->knowledge = (struct knowledge){.objects = rates_new(objects * OBJECT_TABLE_BYTES),
-                                      .blocks = rates_new(objects * BLOCK_TABLE_BYTES),
-                                      .titles = titles_new(objects * TITLE_TABLE_BYTES)};
-    w->lessons = lessons_new(lesson_count(options));
-    w->samples = samples_new(options->regions_max);
-    model_init(&w->model, inputs_line, options->seed);
+    w->knowledge = (struct worth_inputs){.objects = worth_rates_new(objects * OBJECT_TABLE_BYTES),
+                                         .blocks = worth_rates_new(objects * BLOCK_TABLE_BYTES),
+                                         .titles = worth_titles_new(objects * TITLE_TABLE_BYTES)};
+    w->lessons = worth_lessons_new(lesson_count(options));
+    w->samples = worth_samples_new(options->regions_max);
+    worth_model_init(&w->model, worth_inputs_line, options->seed);
     w->random = options->seed;
     w->threshold = -4;
     w->turnover_s = TURNOVER_FIRST_S;
@@ -102,11 +102,11 @@ void worth_free(struct worth *w)
 {
     if (!w)
         return;
-    rates_free(w->knowledge.objects);
-    rates_free(w->knowledge.blocks);
-    titles_free(w->knowledge.titles);
-    lessons_free(w->lessons);
-    samples_free(w->samples);
+    worth_rates_free(w->knowledge.objects);
+    worth_rates_free(w->knowledge.blocks);
+    worth_titles_free(w->knowledge.titles);
+    worth_lessons_free(w->lessons);
+    worth_samples_free(w->samples);
     pthread_mutex_destroy(&w->mutex);
     free(w);
 }
@@ -147,21 +147,21 @@ static float truth_of(float waited_s, float horizon_s)
     return fmaxf((expf(-waited_s / horizon_s) - never) / (1 - never), 0);
 }
 
-static void teach(struct worth *w, const float inputs[MODEL_INPUTS], float truth)
+static void teach(struct worth *w, const float inputs[WORTH_MODEL_INPUTS], float truth)
 {
-    model_learn(&w->model, inputs, truth);
+    worth_model_learn(&w->model, inputs, truth);
     w->stats.lessons++;
 }
 
 static void take_lesson(struct worth *w, const struct worth_object *o, uint32_t now_s)
 {
-    float inputs[MODEL_INPUTS];
-    if (lessons_take_expired(w->lessons, o->id, now_s, inputs))
+    float inputs[WORTH_MODEL_INPUTS];
+    if (worth_lessons_take_expired(w->lessons, o->id, now_s, inputs))
         teach(w, inputs, 0);
-    if (!lessons_is_free(w->lessons, o->id))
+    if (!worth_lessons_is_free(w->lessons, o->id))
         return;
-    inputs_read(&w->knowledge, o, w->turnover_s, now_s, inputs);
-    lessons_put(w->lessons, o->id, now_s, (uint32_t)(ahead_s(w, o) * WAIT_HORIZONS), inputs);
+    worth_inputs_read(&w->knowledge, o, w->turnover_s, now_s, inputs);
+    worth_lessons_put(w->lessons, o->id, now_s, (uint32_t)(ahead_s(w, o) * WAIT_HORIZONS), inputs);
 }
 
 /* Bytes count, so large objects are looked at more often. */
@@ -172,10 +172,10 @@ static bool is_lesson_due(const struct worth *w, const struct worth_object *o, u
 
 static float value_of(struct worth *w, const struct worth_object *o, uint32_t now_s)
 {
-    float inputs[MODEL_INPUTS];
-    if (!inputs_read(&w->knowledge, o, w->turnover_s, now_s, inputs))
+    float inputs[WORTH_MODEL_INPUTS];
+    if (!worth_inputs_read(&w->knowledge, o, w->turnover_s, now_s, inputs))
         return -INFINITY;
-    return model_predict(&w->model, inputs) - logf(ahead_s(w, o) / w->turnover_s);
+    return worth_model_predict(&w->model, inputs) - logf(ahead_s(w, o) / w->turnover_s);
 }
 
 /* ---- requests ---- */
@@ -184,18 +184,18 @@ void worth_ask(struct worth *w, const struct worth_object *o, int64_t now_ms, bo
 {
     uint32_t now_s = seconds(w, now_ms);
     uint64_t asked = atomic_fetch_add_explicit(&w->asked, 1, memory_order_relaxed);
-    bool is_answer = lessons_waits_for(w->lessons, o->id);
+    bool is_answer = worth_lessons_waits_for(w->lessons, o->id);
     uint64_t random = (asked + w->options.seed) * 0x9e3779b97f4a7c15u;
-    inputs_note(&w->knowledge, o, now_s);
+    worth_inputs_note(&w->knowledge, o, now_s);
     if (!is_answer && (!was_hit || o->hint.kind == STORE_SMALL || !is_one_in(random ^ random >> 31, 2)))
         return; /* most hits take no lock that others want */
     pthread_mutex_lock(&w->mutex);
-    float inputs[MODEL_INPUTS];
+    float inputs[WORTH_MODEL_INPUTS];
     if (!is_answer) {
         if (is_lesson_due(w, o, next_random(w)))
             take_lesson(w, o, now_s);
-    } else if (lessons_waits_for(w->lessons, o->id)) { /* still */
-        float waited_s = (float)lessons_take(w->lessons, o->id, now_s, inputs);
+    } else if (worth_lessons_waits_for(w->lessons, o->id)) { /* still */
+        float waited_s = (float)worth_lessons_take(w->lessons, o->id, now_s, inputs);
         teach(w, inputs, truth_of(waited_s, ahead_s(w, o)));
     }
     pthread_mutex_unlock(&w->mutex);
@@ -257,7 +257,7 @@ void worth_stored(struct worth *w, uint32_t region, const struct worth_object *o
 {
     (void)now_ms;
     pthread_mutex_lock(&w->mutex);
-    samples_put(w->samples, region, o, next_random(w));
+    worth_samples_put(w->samples, region, o, next_random(w));
     pthread_mutex_unlock(&w->mutex);
 }
 
@@ -266,16 +266,16 @@ void worth_stored(struct worth *w, uint32_t region, const struct worth_object *o
 /* What share of the region is likely to be kept: a soft count, so that near misses count a little. */
 static void judge(struct worth *w, uint32_t region, uint32_t now_s)
 {
-    struct worth_object objects[SAMPLES_PER_REGION];
+    struct worth_object objects[WORTH_SAMPLES_PER_REGION];
     float kept = 0;
     pthread_mutex_lock(&w->mutex);
-    unsigned count = samples_get(w->samples, region, objects);
+    unsigned count = worth_samples_get(w->samples, region, objects);
     for (unsigned i = 0; i < count; i++) {
         if (is_one_in(next_random(w), SAMPLES_PER_LESSON))
             take_lesson(w, &objects[i], now_s);
         kept += 1 / (1 + expf((w->threshold - value_of(w, &objects[i], now_s)) * SHARE_STEEPNESS));
     }
-    samples_judge(w->samples, region, count ? kept / (float)count : 0, now_s);
+    worth_samples_judge(w->samples, region, count ? kept / (float)count : 0, now_s);
     pthread_mutex_unlock(&w->mutex);
 }
 
@@ -295,13 +295,13 @@ static size_t least(struct worth *w, const struct worth_region *regions, size_t 
     size_t found = 0;
     pthread_mutex_lock(&w->mutex);
     for (size_t i = 1; i < count; i++) {
-        float share = samples_share(w->samples, regions[i].region);
-        float found_share = samples_share(w->samples, regions[found].region);
+        float share = worth_samples_share(w->samples, regions[i].region);
+        float found_share = worth_samples_share(w->samples, regions[found].region);
         if (share < found_share ||
             (share == found_share && regions[i].sealed_at_ms < regions[found].sealed_at_ms))
             found = i;
     }
-    *ret_judged_at_s = samples_judged_at_s(w->samples, regions[found].region);
+    *ret_judged_at_s = worth_samples_judged_at_s(w->samples, regions[found].region);
     pthread_mutex_unlock(&w->mutex);
     return found;
 }
@@ -335,14 +335,14 @@ static bool keeps_value(struct worth *w, const struct worth_object *o, uint32_t 
 /* Younger than what the threshold says, which moves with the share kept. */
 static bool keeps_lru(struct worth *w, const struct worth_object *o, uint32_t now_s)
 {
-    struct rates own = inputs_own_rates(&w->knowledge, o, now_s);
+    struct worth_rates own = worth_inputs_own_rates(&w->knowledge, o, now_s);
     return own.is_known && -log2f((1 + own.age_s) / w->turnover_s) >= w->threshold;
 }
 
 static bool keeps_s3fifo(struct worth *w, const struct worth_object *o, uint32_t now_s)
 {
-    struct rates own = inputs_own_rates(&w->knowledge, o, now_s);
-    return own.is_known && own.age_s < w->turnover_s && own.log2_count[RATES_HORIZONS - 1] > 0.5f;
+    struct worth_rates own = worth_inputs_own_rates(&w->knowledge, o, now_s);
+    return own.is_known && own.age_s < w->turnover_s && own.log2_count[WORTH_RATES_HORIZONS - 1] > 0.5f;
 }
 
 bool worth_keeps(struct worth *w, const struct worth_object *o, int64_t now_ms)
@@ -351,7 +351,7 @@ bool worth_keeps(struct worth *w, const struct worth_object *o, int64_t now_ms)
     bool keeps = false;
     pthread_mutex_lock(&w->mutex);
     if (o->hint.kind == STORE_SMALL && w->options.policy != WORTH_FIFO) {
-        struct rates own = inputs_own_rates(&w->knowledge, o, now_s);
+        struct worth_rates own = worth_inputs_own_rates(&w->knowledge, o, now_s);
         keeps = own.is_known && own.age_s <= fmaxf(SMALL_KEPT_S, w->turnover_s);
     } else {
         switch (w->options.policy) {
@@ -377,7 +377,7 @@ void worth_reclaimed(struct worth *w, uint32_t region, uint64_t live_bytes, uint
 {
     (void)now_ms;
     pthread_mutex_lock(&w->mutex);
-    samples_clear(w->samples, region);
+    worth_samples_clear(w->samples, region);
     if (live_bytes) {
         float share = (float)((double)kept_bytes / (double)live_bytes);
         w->threshold += THRESHOLD_STEP * (share - share_wanted(w));
@@ -388,14 +388,14 @@ void worth_reclaimed(struct worth *w, uint32_t region, uint64_t live_bytes, uint
 
 void worth_stats(struct worth *w, struct worth_stats *ret_stats)
 {
-    const struct knowledge *k = &w->knowledge;
+    const struct worth_inputs *k = &w->knowledge;
     pthread_mutex_lock(&w->mutex);
     *ret_stats = w->stats;
     ret_stats->asked = atomic_load_explicit(&w->asked, memory_order_relaxed);
     ret_stats->threshold = (double)w->threshold;
     ret_stats->turnover_s = (double)w->turnover_s;
-    ret_stats->memory_bytes = sizeof(*w) + rates_memory_bytes(k->objects) + rates_memory_bytes(k->blocks) +
-                              titles_memory_bytes(k->titles) + lessons_memory_bytes(w->lessons) +
-                              samples_memory_bytes(w->samples);
+    ret_stats->memory_bytes = sizeof(*w) + worth_rates_memory_bytes(k->objects) +
+                              worth_rates_memory_bytes(k->blocks) + worth_titles_memory_bytes(k->titles) +
+                              worth_lessons_memory_bytes(w->lessons) + worth_samples_memory_bytes(w->samples);
     pthread_mutex_unlock(&w->mutex);
 }

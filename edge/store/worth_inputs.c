@@ -19,20 +19,20 @@
 enum { /* where the groups begin; what stays 0 does not count */
        IN_BIAS,
        IN_OWN_RATES,
-       IN_AGE = IN_OWN_RATES + RATES_HORIZONS,
+       IN_AGE = IN_OWN_RATES + WORTH_RATES_HORIZONS,
        IN_SIZE = IN_AGE + 6,
        IN_KIND,
        IN_NEIGHBOURS = IN_KIND + 3,
-       IN_BLOCK_AGE = IN_NEIGHBOURS + 3 * RATES_HORIZONS,
+       IN_BLOCK_AGE = IN_NEIGHBOURS + 3 * WORTH_RATES_HORIZONS,
        IN_SHARE,
        IN_FOLLOWERS,
-       IN_SEGMENT = IN_FOLLOWERS + 2 * TITLES_BUCKETS,
+       IN_SEGMENT = IN_FOLLOWERS + 2 * WORTH_TITLES_BUCKETS,
        IN_LIVE = IN_SEGMENT + 2,
        IN_END = IN_LIVE + 4,
 };
-_Static_assert(IN_END <= MODEL_INPUTS, "room for all of them");
+_Static_assert(IN_END <= WORTH_MODEL_INPUTS, "room for all of them");
 
-const float inputs_line[MODEL_INPUTS] = {
+const float worth_inputs_line[WORTH_MODEL_INPUTS] = {
     [IN_BIAS] = -2.5f,
     [IN_OWN_RATES] = 0.25f,
     0.15f,
@@ -90,18 +90,19 @@ static uint64_t block_name(const struct store_hint *h)
     return mix(h->title + h->segment / BLOCK_SEGMENTS * 0x9e3779b97f4a7c15u);
 }
 
-void inputs_note(struct knowledge *k, const struct worth_object *o, uint32_t now_s)
+void worth_inputs_note(struct worth_inputs *k, const struct worth_object *o, uint32_t now_s)
 {
-    rates_touch(k->objects, mix(o->id), now_s);
+    worth_rates_touch(k->objects, mix(o->id), now_s);
     if (!o->hint.title)
         return;
-    rates_touch(k->blocks, block_name(&o->hint), now_s);
-    titles_touch(k->titles, &o->hint, now_s);
+    worth_rates_touch(k->blocks, block_name(&o->hint), now_s);
+    worth_titles_touch(k->titles, &o->hint, now_s);
 }
 
-struct rates inputs_own_rates(struct knowledge *k, const struct worth_object *o, uint32_t now_s)
+struct worth_rates worth_inputs_own_rates(struct worth_inputs *k, const struct worth_object *o,
+                                          uint32_t now_s)
 {
-    return rates_read(k->objects, mix(o->id), now_s);
+    return worth_rates_read(k->objects, mix(o->id), now_s);
 }
 
 static float within(float value, float least, float most)
@@ -117,12 +118,12 @@ static float scaled(float log2_expected)
 /* What a decayed count of 1 promises for one turnover; counts are young while the cache is. */
 static float log2_per_count(unsigned horizon, float turnover_s, uint32_t now_s)
 {
-    float half_s = rates_half_life_s[horizon];
+    float half_s = worth_rates_half_life_s[horizon];
     float window_s = half_s / (float)M_LN2 * (1 - exp2f(-(float)(now_s + 60) / half_s));
     return log2f(turnover_s / window_s);
 }
 
-static void read_age(const struct rates *own, float turnover_s, float *x)
+static void read_age(const struct worth_rates *own, float turnover_s, float *x)
 {
     float age_s = own->is_known ? own->age_s : LONG_AGO_S, turnovers = age_s / turnover_s;
     x[0] = !own->is_known;
@@ -134,10 +135,10 @@ static void read_age(const struct rates *own, float turnover_s, float *x)
 }
 
 /* Its part of what its block and its title promise, and its own count pulled towards that. */
-static void read_neighbours(const struct rates *own, const struct rates *block,
-                            const struct title_view *title, const float *per_count, float *x)
+static void read_neighbours(const struct worth_rates *own, const struct worth_rates *block,
+                            const struct worth_titles_view *title, const float *per_count, float *x)
 {
-    for (unsigned h = 0; h < RATES_HORIZONS; h++, x += 3) {
+    for (unsigned h = 0; h < WORTH_RATES_HORIZONS; h++, x += 3) {
         float by_block = block->log2_count[h] + title->log2_share - LOG2_BLOCK_SEGMENTS;
         float by_title = title->log2_count[h] + title->log2_share - log2f((float)title->segment_max + 1);
         float prior = exp2f(by_block) + exp2f(by_title) * 0.05f + 1e-4f;
@@ -148,15 +149,15 @@ static void read_neighbours(const struct rates *own, const struct rates *block,
     }
 }
 
-static void read_followers(const struct title_view *title, float *x)
+static void read_followers(const struct worth_titles_view *title, float *x)
 {
-    for (unsigned i = 0; i < TITLES_BUCKETS; i++) {
+    for (unsigned i = 0; i < WORTH_TITLES_BUCKETS; i++) {
         x[2 * i] = fminf(title->same[i], 2);
         x[2 * i + 1] = fminf(title->other[i], 2) * 0.5f;
     }
 }
 
-static void read_live(const struct title_view *title, uint32_t segment, float *x)
+static void read_live(const struct worth_titles_view *title, uint32_t segment, float *x)
 {
     float lag = title->segment_max > segment ? (float)(title->segment_max - segment) : 0;
     x[0] = (log2f(lag + 1) - 4) * 0.25f;
@@ -165,15 +166,15 @@ static void read_live(const struct title_view *title, uint32_t segment, float *x
     x[3] = within(lag / (title->reach + 1), 0, 3);
 }
 
-bool inputs_read(struct knowledge *k, const struct worth_object *o, float turnover_s, uint32_t now_s,
-                 float ret_inputs[MODEL_INPUTS])
+bool worth_inputs_read(struct worth_inputs *k, const struct worth_object *o, float turnover_s, uint32_t now_s,
+                       float ret_inputs[WORTH_MODEL_INPUTS])
 {
-    float *x = ret_inputs, per_count[RATES_HORIZONS];
+    float *x = ret_inputs, per_count[WORTH_RATES_HORIZONS];
     const struct store_hint *hint = &o->hint;
-    struct rates own = inputs_own_rates(k, o, now_s);
-    memset(x, 0, MODEL_INPUTS * sizeof(*x));
+    struct worth_rates own = worth_inputs_own_rates(k, o, now_s);
+    memset(x, 0, WORTH_MODEL_INPUTS * sizeof(*x));
     x[IN_BIAS] = 1;
-    for (unsigned h = 0; h < RATES_HORIZONS; h++) {
+    for (unsigned h = 0; h < WORTH_RATES_HORIZONS; h++) {
         per_count[h] = log2_per_count(h, turnover_s, now_s);
         x[IN_OWN_RATES + h] = scaled(own.log2_count[h] + per_count[h]);
     }
@@ -184,8 +185,8 @@ bool inputs_read(struct knowledge *k, const struct worth_object *o, float turnov
     x[IN_KIND + 2] = hint->kind == STORE_OTHER;
     if (!hint->title)
         return true;
-    struct title_view title = titles_read(k->titles, hint, now_s);
-    struct rates block = rates_read(k->blocks, block_name(hint), now_s);
+    struct worth_titles_view title = worth_titles_read(k->titles, hint, now_s);
+    struct worth_rates block = worth_rates_read(k->blocks, block_name(hint), now_s);
     read_neighbours(&own, &block, &title, per_count, &x[IN_NEIGHBOURS]);
     x[IN_BLOCK_AGE] = block.is_known ? within(log2f((1 + block.age_s) / turnover_s) * 0.25f, -3, 3) : 1;
     x[IN_SHARE] = title.log2_share * 0.25f;

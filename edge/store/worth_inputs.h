@@ -10,23 +10,24 @@
 #include "store/worth_model.h"
 #include "store/worth_titles.h"
 
-struct knowledge {
-    struct rates_table *objects;
-    struct rates_table *blocks; /* of 16 segments in all renditions of a title */
-    struct titles *titles;
+struct worth_inputs {
+    struct worth_rates_table *objects;
+    struct worth_rates_table *blocks; /* of 16 segments in all renditions of a title */
+    struct worth_titles *titles;
 };
 
 /* The straight line to start with: what the features mean, before the traffic has said its own. */
-extern const float inputs_line[MODEL_INPUTS];
+extern const float worth_inputs_line[WORTH_MODEL_INPUTS];
 
 /* What a request tells. */
-void inputs_note(struct knowledge *k, const struct worth_object *o, uint32_t now_s);
+void worth_inputs_note(struct worth_inputs *k, const struct worth_object *o, uint32_t now_s);
 
 /* turnover_s: how long an object that nobody asks for would stay. False: it is dead, behind its live window.
  */
-bool inputs_read(struct knowledge *k, const struct worth_object *o, float turnover_s, uint32_t now_s,
-                 float ret_inputs[MODEL_INPUTS]);
+bool worth_inputs_read(struct worth_inputs *k, const struct worth_object *o, float turnover_s, uint32_t now_s,
+                       float ret_inputs[WORTH_MODEL_INPUTS]);
 
-struct rates inputs_own_rates(struct knowledge *k, const struct worth_object *o, uint32_t now_s);
+struct worth_rates worth_inputs_own_rates(struct worth_inputs *k, const struct worth_object *o,
+                                          uint32_t now_s);
 
 #endif

@@ -22,15 +22,15 @@ static void fill(float *values, unsigned count, float value)
         values[i] = value;
 }
 
-void model_init(struct model *m, const float line[MODEL_INPUTS], uint64_t seed)
+void worth_model_init(struct worth_model *m, const float line[WORTH_MODEL_INPUTS], uint64_t seed)
 {
-    *m = (struct model){.out = {0}};
+    *m = (struct worth_model){.out = {0}};
     memcpy(m->line, line, sizeof(m->line));
-    fill(m->line_squares, MODEL_INPUTS, SQUARES_FIRST);
-    fill(m->out_squares, MODEL_HIDDEN, SQUARES_FIRST);
-    for (unsigned j = 0; j < MODEL_HIDDEN; j++) {
-        fill(m->in_squares[j], MODEL_INPUTS, SQUARES_FIRST);
-        for (unsigned i = 0; i < MODEL_INPUTS; i++)
+    fill(m->line_squares, WORTH_MODEL_INPUTS, SQUARES_FIRST);
+    fill(m->out_squares, WORTH_MODEL_HIDDEN, SQUARES_FIRST);
+    for (unsigned j = 0; j < WORTH_MODEL_HIDDEN; j++) {
+        fill(m->in_squares[j], WORTH_MODEL_INPUTS, SQUARES_FIRST);
+        for (unsigned i = 0; i < WORTH_MODEL_INPUTS; i++)
             m->in[j][i] = noise(&seed) * HIDDEN_FIRST;
     }
 }
@@ -44,17 +44,17 @@ static float dot(const float *a, const float *b, unsigned count)
     return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
 }
 
-static float forward(const struct model *m, const float *inputs, float hidden[MODEL_HIDDEN])
+static float forward(const struct worth_model *m, const float *inputs, float hidden[WORTH_MODEL_HIDDEN])
 {
-    for (unsigned j = 0; j < MODEL_HIDDEN; j++)
-        hidden[j] = fmaxf(dot(m->in[j], inputs, MODEL_INPUTS), 0);
-    float odds = dot(m->line, inputs, MODEL_INPUTS) + dot(m->out, hidden, MODEL_HIDDEN);
+    for (unsigned j = 0; j < WORTH_MODEL_HIDDEN; j++)
+        hidden[j] = fmaxf(dot(m->in[j], inputs, WORTH_MODEL_INPUTS), 0);
+    float odds = dot(m->line, inputs, WORTH_MODEL_INPUTS) + dot(m->out, hidden, WORTH_MODEL_HIDDEN);
     return fminf(fmaxf(odds, -ODDS_MAX), ODDS_MAX);
 }
 
-float model_predict(const struct model *m, const float inputs[MODEL_INPUTS])
+float worth_model_predict(const struct worth_model *m, const float inputs[WORTH_MODEL_INPUTS])
 {
-    float hidden[MODEL_HIDDEN];
+    float hidden[WORTH_MODEL_HIDDEN];
     return forward(m, inputs, hidden);
 }
 
@@ -67,14 +67,14 @@ static void step(float *weights, float *squares, const float *inputs, float slop
     }
 }
 
-void model_learn(struct model *m, const float inputs[MODEL_INPUTS], float truth)
+void worth_model_learn(struct worth_model *m, const float inputs[WORTH_MODEL_INPUTS], float truth)
 {
-    float hidden[MODEL_HIDDEN], out[MODEL_HIDDEN];
+    float hidden[WORTH_MODEL_HIDDEN], out[WORTH_MODEL_HIDDEN];
     float slope = 1 / (1 + expf(-forward(m, inputs, hidden))) - truth;
     memcpy(out, m->out, sizeof(out));
-    step(m->line, m->line_squares, inputs, slope, MODEL_INPUTS);
-    step(m->out, m->out_squares, hidden, slope, MODEL_HIDDEN);
-    for (unsigned j = 0; j < MODEL_HIDDEN; j++)
+    step(m->line, m->line_squares, inputs, slope, WORTH_MODEL_INPUTS);
+    step(m->out, m->out_squares, hidden, slope, WORTH_MODEL_HIDDEN);
+    for (unsigned j = 0; j < WORTH_MODEL_HIDDEN; j++)
         if (hidden[j] > 0)
-            step(m->in[j], m->in_squares[j], inputs, slope * out[j], MODEL_INPUTS);
+            step(m->in[j], m->in_squares[j], inputs, slope * out[j], WORTH_MODEL_INPUTS);
 }

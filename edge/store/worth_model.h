@@ -9,22 +9,22 @@
 
 #include <stdint.h>
 
-#define MODEL_INPUTS 48 /* a multiple of 8; about -3 to 3 each */
-#define MODEL_HIDDEN 16
+#define WORTH_MODEL_INPUTS 48 /* a multiple of 8; about -3 to 3 each */
+#define WORTH_MODEL_HIDDEN 16
 
-struct model {
-    float line[MODEL_INPUTS], line_squares[MODEL_INPUTS];
-    float in[MODEL_HIDDEN][MODEL_INPUTS], in_squares[MODEL_HIDDEN][MODEL_INPUTS];
-    float out[MODEL_HIDDEN], out_squares[MODEL_HIDDEN];
+struct worth_model {
+    float line[WORTH_MODEL_INPUTS], line_squares[WORTH_MODEL_INPUTS];
+    float in[WORTH_MODEL_HIDDEN][WORTH_MODEL_INPUTS], in_squares[WORTH_MODEL_HIDDEN][WORTH_MODEL_INPUTS];
+    float out[WORTH_MODEL_HIDDEN], out_squares[WORTH_MODEL_HIDDEN];
 };
 
 /* Starts with this straight line, and a hidden layer that says nothing yet. */
-void model_init(struct model *m, const float line[MODEL_INPUTS], uint64_t seed);
+void worth_model_init(struct worth_model *m, const float line[WORTH_MODEL_INPUTS], uint64_t seed);
 
 /* The logarithm of the odds. */
-float model_predict(const struct model *m, const float inputs[MODEL_INPUTS]);
+float worth_model_predict(const struct worth_model *m, const float inputs[WORTH_MODEL_INPUTS]);
 
 /* `truth`: what the probability should have been. */
-void model_learn(struct model *m, const float inputs[MODEL_INPUTS], float truth);
+void worth_model_learn(struct worth_model *m, const float inputs[WORTH_MODEL_INPUTS], float truth);
 
 #endif

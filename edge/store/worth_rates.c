@@ -11,12 +11,12 @@
 #define LOG2_STEPS    2048.0f /* per doubling */
 #define EVICT_HORIZON 1
 
-const float rates_half_life_s[RATES_HORIZONS] = {15 * 60, 2 * 3600, 48 * 3600};
+const float worth_rates_half_life_s[WORTH_RATES_HORIZONS] = {15 * 60, 2 * 3600, 48 * 3600};
 
 struct entry {
     uint32_t used_at_s;
     uint16_t tag; /* 0: empty */
-    uint16_t log2_count[RATES_HORIZONS];
+    uint16_t log2_count[WORTH_RATES_HORIZONS];
 };
 
 struct set {
@@ -25,14 +25,14 @@ struct set {
 };
 _Static_assert(sizeof(struct set) == 64, "one cache line");
 
-struct rates_table {
+struct worth_rates_table {
     struct set *sets;
     size_t count;
 };
 
-struct rates_table *rates_new(size_t memory_bytes)
+struct worth_rates_table *worth_rates_new(size_t memory_bytes)
 {
-    struct rates_table *t = calloc(1, sizeof(*t));
+    struct worth_rates_table *t = calloc(1, sizeof(*t));
     if (!t)
         return NULL;
     t->count = memory_bytes / sizeof(struct set);
@@ -46,7 +46,7 @@ struct rates_table *rates_new(size_t memory_bytes)
     return t;
 }
 
-void rates_free(struct rates_table *t)
+void worth_rates_free(struct worth_rates_table *t)
 {
     if (!t)
         return;
@@ -54,12 +54,12 @@ void rates_free(struct rates_table *t)
     free(t);
 }
 
-size_t rates_memory_bytes(const struct rates_table *t)
+size_t worth_rates_memory_bytes(const struct worth_rates_table *t)
 {
     return sizeof(*t) + t->count * sizeof(struct set);
 }
 
-static struct set *lock_set(struct rates_table *t, uint64_t name)
+static struct set *lock_set(struct worth_rates_table *t, uint64_t name)
 {
     struct set *s = &t->sets[(size_t)(((unsigned __int128)name * t->count) >> 64)];
     while (atomic_flag_test_and_set_explicit(&s->lock, memory_order_acquire))
@@ -93,8 +93,8 @@ static float age_of(const struct entry *e, uint32_t now_s)
 
 static float decayed(const struct entry *e, unsigned horizon, float age_s)
 {
-    float log2_count = (float)e->log2_count[horizon] / LOG2_STEPS + RATES_LOG2_NONE;
-    return fmaxf(log2_count - age_s / rates_half_life_s[horizon], RATES_LOG2_NONE);
+    float log2_count = (float)e->log2_count[horizon] / LOG2_STEPS + WORTH_RATES_LOG2_NONE;
+    return fmaxf(log2_count - age_s / worth_rates_half_life_s[horizon], WORTH_RATES_LOG2_NONE);
 }
 
 static struct entry *least(struct set *s, uint32_t now_s)
@@ -107,7 +107,7 @@ static struct entry *least(struct set *s, uint32_t now_s)
             return e;
         /* not cut off at the lowest, so that of two long forgotten the older one goes */
         float count = (float)e->log2_count[EVICT_HORIZON] / LOG2_STEPS -
-                      age_of(e, now_s) / rates_half_life_s[EVICT_HORIZON];
+                      age_of(e, now_s) / worth_rates_half_life_s[EVICT_HORIZON];
         if (!worst || count < worst_count) {
             worst = e;
             worst_count = count;
@@ -118,37 +118,38 @@ static struct entry *least(struct set *s, uint32_t now_s)
 
 static uint16_t packed(float log2_count)
 {
-    float steps = (log2_count - RATES_LOG2_NONE) * LOG2_STEPS + 0.5f;
+    float steps = (log2_count - WORTH_RATES_LOG2_NONE) * LOG2_STEPS + 0.5f;
     return steps < 0 ? 0 : steps > UINT16_MAX ? UINT16_MAX : (uint16_t)steps;
 }
 
-void rates_touch(struct rates_table *t, uint64_t name, uint32_t now_s)
+void worth_rates_touch(struct worth_rates_table *t, uint64_t name, uint32_t now_s)
 {
     struct set *s = lock_set(t, name);
     struct entry *e = find(s, tag_of(name));
     if (e) {
         float age_s = age_of(e, now_s);
-        for (unsigned h = 0; h < RATES_HORIZONS; h++)
+        for (unsigned h = 0; h < WORTH_RATES_HORIZONS; h++)
             e->log2_count[h] = packed(log2f(1 + exp2f(decayed(e, h, age_s))));
     } else {
         e = least(s, now_s);
         e->tag = tag_of(name);
-        for (unsigned h = 0; h < RATES_HORIZONS; h++)
+        for (unsigned h = 0; h < WORTH_RATES_HORIZONS; h++)
             e->log2_count[h] = packed(0);
     }
     e->used_at_s = now_s;
     unlock_set(s);
 }
 
-struct rates rates_read(struct rates_table *t, uint64_t name, uint32_t now_s)
+struct worth_rates worth_rates_read(struct worth_rates_table *t, uint64_t name, uint32_t now_s)
 {
-    struct rates r = {.log2_count = {RATES_LOG2_NONE, RATES_LOG2_NONE, RATES_LOG2_NONE}};
+    struct worth_rates r = {
+        .log2_count = {WORTH_RATES_LOG2_NONE, WORTH_RATES_LOG2_NONE, WORTH_RATES_LOG2_NONE}};
     struct set *s = lock_set(t, name);
     const struct entry *e = find(s, tag_of(name));
     if (e) {
         r.is_known = true;
         r.age_s = age_of(e, now_s);
-        for (unsigned h = 0; h < RATES_HORIZONS; h++)
+        for (unsigned h = 0; h < WORTH_RATES_HORIZONS; h++)
             r.log2_count[h] = decayed(e, h, r.age_s);
     }
     unlock_set(s);

@@ -12,23 +12,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RATES_HORIZONS 3
-extern const float rates_half_life_s[RATES_HORIZONS];
+#define WORTH_RATES_HORIZONS 3
+extern const float worth_rates_half_life_s[WORTH_RATES_HORIZONS];
 
-struct rates_table;
+struct worth_rates_table;
 
-struct rates {
+struct worth_rates {
     bool is_known;
-    float age_s;                      /* since the last use */
-    float log2_count[RATES_HORIZONS]; /* as of now; RATES_LOG2_NONE at least */
+    float age_s;                            /* since the last use */
+    float log2_count[WORTH_RATES_HORIZONS]; /* as of now; WORTH_RATES_LOG2_NONE at least */
 };
-#define RATES_LOG2_NONE (-16.0f)
+#define WORTH_RATES_LOG2_NONE (-16.0f)
 
-struct rates_table *rates_new(size_t memory_bytes);
-void rates_free(struct rates_table *t);
-size_t rates_memory_bytes(const struct rates_table *t);
+struct worth_rates_table *worth_rates_new(size_t memory_bytes);
+void worth_rates_free(struct worth_rates_table *t);
+size_t worth_rates_memory_bytes(const struct worth_rates_table *t);
 
-void rates_touch(struct rates_table *t, uint64_t name, uint32_t now_s);
-struct rates rates_read(struct rates_table *t, uint64_t name, uint32_t now_s);
+void worth_rates_touch(struct worth_rates_table *t, uint64_t name, uint32_t now_s);
+struct worth_rates worth_rates_read(struct worth_rates_table *t, uint64_t name, uint32_t now_s);
 
 #endif

@@ -14,21 +14,21 @@ struct known {
 };
 
 struct sampled {
-    struct known known[SAMPLES_PER_REGION];
+    struct known known[WORTH_SAMPLES_PER_REGION];
     uint64_t stored_bytes;
     float share;
     uint32_t judged_at_s;
     uint32_t count;
 };
 
-struct samples {
+struct worth_samples {
     struct sampled *regions;
     uint32_t count;
 };
 
-struct samples *samples_new(uint32_t regions_max)
+struct worth_samples *worth_samples_new(uint32_t regions_max)
 {
-    struct samples *s = calloc(1, sizeof(*s));
+    struct worth_samples *s = calloc(1, sizeof(*s));
     if (!s)
         return NULL;
     s->count = regions_max;
@@ -40,7 +40,7 @@ struct samples *samples_new(uint32_t regions_max)
     return s;
 }
 
-void samples_free(struct samples *s)
+void worth_samples_free(struct worth_samples *s)
 {
     if (!s)
         return;
@@ -48,27 +48,28 @@ void samples_free(struct samples *s)
     free(s);
 }
 
-size_t samples_memory_bytes(const struct samples *s)
+size_t worth_samples_memory_bytes(const struct worth_samples *s)
 {
     return sizeof(*s) + ((size_t)s->count + 1) * sizeof(*s->regions);
 }
 
-static struct sampled *at(const struct samples *s, uint32_t region)
+static struct sampled *at(const struct worth_samples *s, uint32_t region)
 {
     REQUIRE(region < s->count);
     return &s->regions[region];
 }
 
-void samples_put(struct samples *s, uint32_t region, const struct worth_object *o, uint64_t random)
+void worth_samples_put(struct worth_samples *s, uint32_t region, const struct worth_object *o,
+                       uint64_t random)
 {
     struct sampled *r = at(s, region);
     uint32_t place = r->count;
     r->stored_bytes += o->size_bytes;
-    if (place == SAMPLES_PER_REGION) {
-        double chance = (double)o->size_bytes * SAMPLES_PER_REGION / ((double)r->stored_bytes + 1);
+    if (place == WORTH_SAMPLES_PER_REGION) {
+        double chance = (double)o->size_bytes * WORTH_SAMPLES_PER_REGION / ((double)r->stored_bytes + 1);
         if ((double)(uint32_t)random / UINT32_MAX >= chance)
             return;
-        place = (uint32_t)(random >> 32) % SAMPLES_PER_REGION;
+        place = (uint32_t)(random >> 32) % WORTH_SAMPLES_PER_REGION;
     } else {
         r->count++;
     }
@@ -80,12 +81,13 @@ void samples_put(struct samples *s, uint32_t region, const struct worth_object *
                                      .kind = o->hint.kind};
 }
 
-void samples_clear(struct samples *s, uint32_t region)
+void worth_samples_clear(struct worth_samples *s, uint32_t region)
 {
     *at(s, region) = (struct sampled){.count = 0};
 }
 
-unsigned samples_get(const struct samples *s, uint32_t region, struct worth_object ret[SAMPLES_PER_REGION])
+unsigned worth_samples_get(const struct worth_samples *s, uint32_t region,
+                           struct worth_object ret[WORTH_SAMPLES_PER_REGION])
 {
     const struct sampled *r = at(s, region);
     for (uint32_t i = 0; i < r->count; i++) {
@@ -98,18 +100,18 @@ unsigned samples_get(const struct samples *s, uint32_t region, struct worth_obje
     return r->count;
 }
 
-void samples_judge(struct samples *s, uint32_t region, float share, uint32_t now_s)
+void worth_samples_judge(struct worth_samples *s, uint32_t region, float share, uint32_t now_s)
 {
     at(s, region)->share = share;
     at(s, region)->judged_at_s = now_s;
 }
 
-float samples_share(const struct samples *s, uint32_t region)
+float worth_samples_share(const struct worth_samples *s, uint32_t region)
 {
     return at(s, region)->share;
 }
 
-uint32_t samples_judged_at_s(const struct samples *s, uint32_t region)
+uint32_t worth_samples_judged_at_s(const struct worth_samples *s, uint32_t region)
 {
     return at(s, region)->judged_at_s;
 }

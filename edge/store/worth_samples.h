@@ -8,21 +8,23 @@
 
 #include "store/worth.h"
 
-#define SAMPLES_PER_REGION 8
+#define WORTH_SAMPLES_PER_REGION 8
 
-struct samples;
+struct worth_samples;
 
-struct samples *samples_new(uint32_t regions_max);
-void samples_free(struct samples *s);
-size_t samples_memory_bytes(const struct samples *s);
+struct worth_samples *worth_samples_new(uint32_t regions_max);
+void worth_samples_free(struct worth_samples *s);
+size_t worth_samples_memory_bytes(const struct worth_samples *s);
 
-void samples_put(struct samples *s, uint32_t region, const struct worth_object *o, uint64_t random);
-void samples_clear(struct samples *s, uint32_t region);
-unsigned samples_get(const struct samples *s, uint32_t region, struct worth_object ret[SAMPLES_PER_REGION]);
+void worth_samples_put(struct worth_samples *s, uint32_t region, const struct worth_object *o,
+                       uint64_t random);
+void worth_samples_clear(struct worth_samples *s, uint32_t region);
+unsigned worth_samples_get(const struct worth_samples *s, uint32_t region,
+                           struct worth_object ret[WORTH_SAMPLES_PER_REGION]);
 
 /* The share of it that is worth keeping, as judged; 0 as long as it was not. */
-void samples_judge(struct samples *s, uint32_t region, float share, uint32_t now_s);
-float samples_share(const struct samples *s, uint32_t region);
-uint32_t samples_judged_at_s(const struct samples *s, uint32_t region);
+void worth_samples_judge(struct worth_samples *s, uint32_t region, float share, uint32_t now_s);
+float worth_samples_share(const struct worth_samples *s, uint32_t region);
+uint32_t worth_samples_judged_at_s(const struct worth_samples *s, uint32_t region);
 
 #endif

@@ -332,39 +332,39 @@ static void memory_is_bounded(void **state)
 static void rates_decay_and_give_way(void **state)
 {
     (void)state;
-    struct rates_table *t = rates_new(64); /* one set of five */
+    struct worth_rates_table *t = worth_rates_new(64); /* one set of five */
     for (int i = 0; i < 8; i++)
-        rates_touch(t, 77, 1000);
-    struct rates r = rates_read(t, 77, 1000);
+        worth_rates_touch(t, 77, 1000);
+    struct worth_rates r = worth_rates_read(t, 77, 1000);
     assert_true(r.is_known && fabsf(r.log2_count[0] - 3) < 0.01f);
-    r = rates_read(t, 77, 1000 + 15 * 60);
+    r = worth_rates_read(t, 77, 1000 + 15 * 60);
     assert_true(fabsf(r.log2_count[0] - 2) < 0.01f && fabsf(r.log2_count[1] - 2.875f) < 0.01f);
     for (uint64_t name = 1; name <= 20; name++)
-        rates_touch(t, name, 1000 + (uint32_t)name);
-    assert_true(rates_read(t, 77, 1100).is_known); /* the most asked for stays */
-    assert_true(rates_read(t, 20, 1100).is_known);
-    assert_false(rates_read(t, 1, 1100).is_known);
-    rates_free(t);
+        worth_rates_touch(t, name, 1000 + (uint32_t)name);
+    assert_true(worth_rates_read(t, 77, 1100).is_known); /* the most asked for stays */
+    assert_true(worth_rates_read(t, 20, 1100).is_known);
+    assert_false(worth_rates_read(t, 1, 1100).is_known);
+    worth_rates_free(t);
 }
 
 static void the_model_learns_what_no_line_says(void **state)
 {
     (void)state;
-    static struct model m;
-    float line[MODEL_INPUTS] = {0}, x[MODEL_INPUTS] = {1};
+    static struct worth_model m;
+    float line[WORTH_MODEL_INPUTS] = {0}, x[WORTH_MODEL_INPUTS] = {1};
     uint64_t random = 3;
-    model_init(&m, line, 1);
+    worth_model_init(&m, line, 1);
     for (unsigned i = 0; i < 60000; i++) {
         bool a = any(&random, 2), b = any(&random, 2);
         x[1] = a ? 1 : -1;
         x[2] = b ? 1 : -1;
-        model_learn(&m, x, a != b ? 0.9f : 0.1f);
+        worth_model_learn(&m, x, a != b ? 0.9f : 0.1f);
     }
     for (int a = -1; a <= 1; a += 2)
         for (int b = -1; b <= 1; b += 2) {
             x[1] = (float)a;
             x[2] = (float)b;
-            float odds = model_predict(&m, x);
+            float odds = worth_model_predict(&m, x);
             assert_true(a != b ? odds > 1 : odds < -1);
         }
 }
@@ -372,20 +372,20 @@ static void the_model_learns_what_no_line_says(void **state)
 static void a_lesson_waits_for_its_truth(void **state)
 {
     (void)state;
-    struct lessons *l = lessons_new(1);
-    float in[MODEL_INPUTS] = {1, -0.5f, 100}, out[MODEL_INPUTS];
-    assert_true(lessons_is_free(l, 5));
-    lessons_put(l, 5, 100, 50, in);
-    assert_true(lessons_waits_for(l, 5));
-    assert_false(lessons_waits_for(l, 6));
-    assert_false(lessons_is_free(l, 6)); /* the same place */
-    assert_false(lessons_take_expired(l, 6, 150, out));
-    assert_true(lessons_take_expired(l, 6, 151, out));
+    struct worth_lessons *l = worth_lessons_new(1);
+    float in[WORTH_MODEL_INPUTS] = {1, -0.5f, 100}, out[WORTH_MODEL_INPUTS];
+    assert_true(worth_lessons_is_free(l, 5));
+    worth_lessons_put(l, 5, 100, 50, in);
+    assert_true(worth_lessons_waits_for(l, 5));
+    assert_false(worth_lessons_waits_for(l, 6));
+    assert_false(worth_lessons_is_free(l, 6)); /* the same place */
+    assert_false(worth_lessons_take_expired(l, 6, 150, out));
+    assert_true(worth_lessons_take_expired(l, 6, 151, out));
     assert_true(out[0] == 1 && out[1] == -0.5f && out[2] > 3 && out[2] < 4);
-    lessons_put(l, 5, 100, 50, in);
-    assert_int_equal(lessons_take(l, 5, 130, out), 30);
-    assert_true(lessons_is_free(l, 5));
-    lessons_free(l);
+    worth_lessons_put(l, 5, 100, 50, in);
+    assert_int_equal(worth_lessons_take(l, 5, 130, out), 30);
+    assert_true(worth_lessons_is_free(l, 5));
+    worth_lessons_free(l);
 }
 
 int main(void)

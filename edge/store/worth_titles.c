@@ -22,7 +22,7 @@ struct session {
 struct title {
     uint64_t name; /* 0: empty */
     uint32_t used_at_s, segment_max, live_first;
-    float counts[RATES_HORIZONS];
+    float counts[WORTH_RATES_HORIZONS];
     float reach, requests;
     float rungs[RUNGS];
     struct session sessions[SESSIONS];
@@ -33,15 +33,15 @@ struct set {
     struct title titles[WAYS];
 };
 
-struct titles {
+struct worth_titles {
     struct set *sets;
     size_t count;
     _Atomic uint32_t rungs[RUNGS]; /* requests of all titles, halved now and then */
 };
 
-struct titles *titles_new(size_t memory_bytes)
+struct worth_titles *worth_titles_new(size_t memory_bytes)
 {
-    struct titles *t = calloc(1, sizeof(*t));
+    struct worth_titles *t = calloc(1, sizeof(*t));
     if (!t)
         return NULL;
     t->count = memory_bytes / sizeof(struct set);
@@ -54,7 +54,7 @@ struct titles *titles_new(size_t memory_bytes)
     return t;
 }
 
-void titles_free(struct titles *t)
+void worth_titles_free(struct worth_titles *t)
 {
     if (!t)
         return;
@@ -62,12 +62,12 @@ void titles_free(struct titles *t)
     free(t);
 }
 
-size_t titles_memory_bytes(const struct titles *t)
+size_t worth_titles_memory_bytes(const struct worth_titles *t)
 {
     return sizeof(*t) + t->count * sizeof(struct set);
 }
 
-static struct set *lock_set(struct titles *t, uint64_t name)
+static struct set *lock_set(struct worth_titles *t, uint64_t name)
 {
     struct set *s = &t->sets[(size_t)(((unsigned __int128)name * t->count) >> 64)];
     while (atomic_flag_test_and_set_explicit(&s->lock, memory_order_acquire))
@@ -111,8 +111,8 @@ static void age_title(struct title *title, uint32_t now_s)
     title->used_at_s = now_s;
     if (age_s <= 0)
         return;
-    for (unsigned h = 0; h < RATES_HORIZONS; h++)
-        title->counts[h] *= exp2f(-age_s / rates_half_life_s[h]);
+    for (unsigned h = 0; h < WORTH_RATES_HORIZONS; h++)
+        title->counts[h] *= exp2f(-age_s / worth_rates_half_life_s[h]);
     float fade = exp2f(-age_s / SHARE_HALF_S);
     title->requests *= fade;
     for (unsigned i = 0; i < RUNGS; i++)
@@ -137,13 +137,13 @@ static void move_session(struct title *title, const struct store_hint *hint, uin
     *place = (struct session){hint->segment, now_s, tag, hint->rendition};
 }
 
-void titles_touch(struct titles *t, const struct store_hint *hint, uint32_t now_s)
+void worth_titles_touch(struct worth_titles *t, const struct store_hint *hint, uint32_t now_s)
 {
     unsigned rung = hint->rendition % RUNGS;
     struct set *s = lock_set(t, hint->title);
     struct title *title = find_or_replace(s, hint->title, now_s);
     age_title(title, now_s);
-    for (unsigned h = 0; h < RATES_HORIZONS; h++)
+    for (unsigned h = 0; h < WORTH_RATES_HORIZONS; h++)
         title->counts[h]++;
     title->requests++;
     title->rungs[rung]++;
@@ -162,7 +162,7 @@ void titles_touch(struct titles *t, const struct store_hint *hint, uint32_t now_
                                   memory_order_relaxed);
 }
 
-static float global_share(struct titles *t, unsigned rung)
+static float global_share(struct worth_titles *t, unsigned rung)
 {
     float all = 0;
     for (unsigned i = 0; i < RUNGS; i++)
@@ -174,13 +174,13 @@ static float global_share(struct titles *t, unsigned rung)
 static unsigned bucket_of(uint32_t distance)
 {
     unsigned bucket = 0;
-    for (uint32_t end = 1; distance > end && bucket < TITLES_BUCKETS - 1; end *= 4)
+    for (uint32_t end = 1; distance > end && bucket < WORTH_TITLES_BUCKETS - 1; end *= 4)
         bucket++;
     return bucket;
 }
 
 static void view_sessions(const struct title *title, const struct store_hint *hint, uint32_t now_s,
-                          struct title_view *v)
+                          struct worth_titles_view *v)
 {
     for (unsigned i = 0; i < SESSIONS; i++) {
         const struct session *s = &title->sessions[i];
@@ -192,18 +192,20 @@ static void view_sessions(const struct title *title, const struct store_hint *hi
     }
 }
 
-struct title_view titles_read(struct titles *t, const struct store_hint *hint, uint32_t now_s)
+struct worth_titles_view worth_titles_read(struct worth_titles *t, const struct store_hint *hint,
+                                           uint32_t now_s)
 {
     unsigned rung = hint->rendition % RUNGS;
-    struct title_view v = {.log2_count = {RATES_LOG2_NONE, RATES_LOG2_NONE, RATES_LOG2_NONE}};
+    struct worth_titles_view v = {
+        .log2_count = {WORTH_RATES_LOG2_NONE, WORTH_RATES_LOG2_NONE, WORTH_RATES_LOG2_NONE}};
     float requests = 0, of_rung = 0;
     struct set *s = lock_set(t, hint->title);
     const struct title *title = find(s, hint->title);
     if (title) {
         v.is_known = true;
         v.age_s = since(title->used_at_s, now_s);
-        for (unsigned h = 0; h < RATES_HORIZONS; h++)
-            v.log2_count[h] = log2f(title->counts[h] + 1e-5f) - v.age_s / rates_half_life_s[h];
+        for (unsigned h = 0; h < WORTH_RATES_HORIZONS; h++)
+            v.log2_count[h] = log2f(title->counts[h] + 1e-5f) - v.age_s / worth_rates_half_life_s[h];
         v.segment_max = title->segment_max;
         v.live_first = title->live_first;
         v.reach = title->reach;
