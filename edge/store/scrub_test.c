@@ -4,7 +4,6 @@
 
 #include <fcntl.h>
 
-#include "base/fault.h"
 #include "base/log.h"
 #include "store/store_fixture.h"
 #include "store/store_private.h"
@@ -34,22 +33,12 @@ static void test_a_pass_that_is_behind_does_not_hurry(void **state)
 
 static int set_up(void **state)
 {
-    struct fixture *f = calloc(1, sizeof(*f));
-    assert_non_null(f);
-    fixture_init(f);
-    assert_int_equal(fixture_open(f), 0);
+    struct fixture *f;
+    fixture_set_up(state);
+    f = *state;
     for (unsigned i = 0; i < OBJECTS; i++)
         assert_int_equal(fixture_put(f, i, i, SIZE), 0);
     assert_int_equal(fixture_put(f, 3, 13, SIZE), 0); /* the old one is passed over */
-    *state = f;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    fault_disarm_all();
-    fixture_fini(*state);
-    free(*state);
     return 0;
 }
 
@@ -168,7 +157,7 @@ static void test_a_pass_goes_on_where_it_was(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, fixture_tear_down)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_pass_is_spread_over_its_interval),
         cmocka_unit_test(test_a_pass_that_is_behind_does_not_hurry),

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
+#include "base/fault.h"
 #include "store/store.h"
 #include "store/store_fixture_data.h"
 
@@ -64,6 +65,25 @@ static inline void fixture_fini(struct fixture *f)
     buf_fini(&f->error);
     snprintf(command, sizeof(command), "rm -rf '%s'", f->path);
     assert_int_equal(system(command), 0);
+}
+
+/* For cmocka: *state is an open fixture. */
+static inline int fixture_set_up(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+    assert_non_null(f);
+    fixture_init(f);
+    assert_int_equal(fixture_open(f), 0);
+    *state = f;
+    return 0;
+}
+
+static inline int fixture_tear_down(void **state)
+{
+    fault_disarm_all();
+    fixture_fini(*state);
+    free(*state);
+    return 0;
 }
 
 /* Valid until the next call. */

@@ -13,24 +13,6 @@
 #include "base/log.h"
 #include "store/store_private.h"
 
-static int set_up(void **state)
-{
-    struct fixture *f = calloc(1, sizeof(*f));
-    assert_non_null(f);
-    fixture_init(f);
-    assert_int_equal(fixture_open(f), 0);
-    *state = f;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    fault_disarm_all();
-    fixture_fini(*state);
-    free(*state);
-    return 0;
-}
-
 static struct store_writer *reserve(struct fixture *f, uint64_t body_size)
 {
     struct store_reservation want = {.head_size_max = 200, .body_size_bytes = body_size};
@@ -909,7 +891,7 @@ static void test_memory_out_is_told(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_stored_is_found),
         TEST(test_large_bodies_begin_on_pages),

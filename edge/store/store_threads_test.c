@@ -15,23 +15,6 @@
 #define KEYS    64u
 #define THREADS 4u
 
-static int set_up(void **state)
-{
-    struct fixture *f = calloc(1, sizeof(*f));
-    assert_non_null(f);
-    fixture_init(f);
-    assert_int_equal(fixture_open(f), 0);
-    *state = f;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    fixture_fini(*state);
-    free(*state);
-    return 0;
-}
-
 /* ---- hammering: seeds encode key and size, so that any object found under a key tells whether it is whole
  * ---- */
 
@@ -411,7 +394,7 @@ static void test_killed_at_any_moment(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_threads_see_whole_objects),       TEST(test_threads_see_whole_objects_written_again),
         TEST(test_followers_see_what_is_written),   TEST(test_bytes_in_sockets_outlive_the_region),
