@@ -3,16 +3,15 @@
 #include "admin/purge_api.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "admin/purge_order.h"
 #include "base/check.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "secret.h"
 
 #define ANSWER_MAX     ((size_t)4 << 20) /* 256 texts, escaped */
 #define DISK_WAIT_MS   30000
@@ -48,19 +47,12 @@ struct call {
 int admin_read_token(const char *path, struct buf *token, struct buf *error)
 {
     char data[TOKEN_SIZE_MAX + 2];
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t size = fd < 0 ? -1 : read(fd, data, sizeof(data));
-    int reason = size < 0 ? errno : 0;
-    if (fd >= 0)
-        close(fd);
-    if (reason != 0) {
-        buf_printf(error, "cannot read admin_token_file %s: %s", path, strerror(reason));
-        return -reason;
+    struct slice text;
+    int r = secret_read(path, data, sizeof(data), &text);
+    if (r < 0) {
+        buf_printf(error, "cannot read admin_token_file %s: %s", path, strerror(-r));
+        return r;
     }
-    struct slice text = slice_make(data, (size_t)size);
-    text.size = slice_find(text, '\n');
-    if (slice_ends_with(text, SLICE_LITERAL("\r")))
-        text.size--;
     bool is_good = text.size >= TOKEN_SIZE_MIN && text.size <= TOKEN_SIZE_MAX;
     for (size_t i = 0; is_good && i < text.size; i++)
         is_good = text.data[i] > ' ' && text.data[i] < 0x7f;

@@ -3,9 +3,9 @@
 #include "origin/upstream.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <unistd.h>
+
+#include "secret.h"
 
 #define SECRET_SIZE_MAX ((size_t)4096)
 
@@ -29,19 +29,13 @@ static bool is_field_value(struct slice text)
 static int append_secret(const char *path, struct buf *out, struct buf *error)
 {
     char data[SECRET_SIZE_MAX + 1];
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t size = fd < 0 ? -1 : read(fd, data, sizeof(data));
-    int reason = size < 0 ? errno : 0;
-    if (fd >= 0)
-        close(fd);
-    if (reason != 0) {
-        buf_printf(error, "cannot read the secret %s: %s", path, strerror(reason));
-        return -reason;
+    struct slice text;
+    int r = secret_read(path, data, sizeof(data), &text);
+    if (r < 0) {
+        buf_printf(error, "cannot read the secret %s: %s", path, strerror(-r));
+        return r;
     }
-    struct slice text = slice_make(data, (size_t)size);
-    text.size = slice_find(text, '\n');
-    text =
-        slice_trim(slice_ends_with(text, SLICE_LITERAL("\r")) ? slice_make(text.data, text.size - 1) : text);
+    text = slice_trim(text);
     if (!is_field_value(text) || text.size > SECRET_SIZE_MAX) {
         buf_printf(error, "the first line of the secret %s is empty, too long or no text", path);
         return -EINVAL;
