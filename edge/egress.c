@@ -14,8 +14,8 @@
 #define FULL_UNTIL    75   /* below it they are let go */
 #define TARGET        95   /* of it is given out: what is above is for the others' growth */
 #define PACE_MIN      1024 /* bytes a second */
-#define SATURATED     97 /* hundredths: what a site sends says nothing of its pace, the wire holds it back */
-#define GROWTH        4  /* a site that is not paced may grow by a quarter a step */
+#define SATURATED     970 /* thousandths: what a site sends says nothing of its pace, the wire holds it back */
+#define GROWTH        4   /* a site that is not paced may grow by a quarter a step */
 #define DEMAND_MIN    (64u << 10)
 #define FIRST_DIVISOR 4 /* of its share: a site's first pace */
 
@@ -115,7 +115,7 @@ static uint64_t changed_pace(const struct egress *e, uint64_t pace, uint64_t rat
 {
     uint64_t most = pace * 2, least = pace / 2;
 
-    if (rate > share && counter_read(&e->pressure) >= SATURATED * 10)
+    if (rate > share && counter_read(&e->pressure) >= SATURATED)
         pace = least;
     else
         pace = rate > 0 ? (uint64_t)((unsigned __int128)pace * share / rate) : most;

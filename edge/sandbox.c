@@ -35,8 +35,9 @@ static int find_user(const char *name, struct buf *error, struct passwd *ret_use
     errno = 0;
     struct passwd *found = getpwnam(name);
     if (!found) {
+        int reason = errno;
         buf_printf(error, "user: there is no user \"%s\"", name);
-        return errno ? -errno : -ENOENT;
+        return reason > 0 ? -reason : -ENOENT;
     }
     *ret_user = *found;
     return 0;

@@ -451,16 +451,21 @@ static bool begin_body(struct connection *c)
     return collect_body(c);
 }
 
+static enum http_refusal refusal_of(enum http_parse parsed)
+{
+    switch (parsed) {
+    case HTTP_PARSE_BAD_VERSION: return HTTP_REFUSAL_VERSION_NOT_SUPPORTED;
+    case HTTP_PARSE_TOO_MANY_FIELDS: return HTTP_REFUSAL_HEAD_TOO_LARGE;
+    default: return HTTP_REFUSAL_BAD_REQUEST;
+    }
+}
+
 static void judge(struct connection *c, enum http_parse parsed)
 {
     const struct http_head *head = &c->inbox->head;
 
-    if (parsed == HTTP_PARSE_BAD_VERSION)
-        refuse(c, HTTP_REFUSAL_VERSION_NOT_SUPPORTED);
-    else if (parsed == HTTP_PARSE_TOO_MANY_FIELDS)
-        refuse(c, HTTP_REFUSAL_HEAD_TOO_LARGE);
-    else if (parsed != HTTP_PARSE_DONE)
-        refuse(c, HTTP_REFUSAL_BAD_REQUEST);
+    if (parsed != HTTP_PARSE_DONE)
+        refuse(c, refusal_of(parsed));
     else if (head->target.size > c->server->options.uri_size_max)
         refuse(c, HTTP_REFUSAL_URI_TOO_LONG);
     else if (server_has_too_many_fields(c->server, head))

@@ -294,7 +294,7 @@ static int load_certificate(SSL_CTX *context, const struct tls_certificate *file
     if (status < 0)
         return status;
     infos[i] = (struct tls_certificate_info){.not_after_s = seconds_of(X509_get0_notAfter(certificate))};
-    strcpy(infos[i].kind, kind);
+    snprintf(infos[i].kind, sizeof(infos[i].kind), "%s", kind);
     if (infos[i].not_after_s <= now_s && only_valid) {
         buf_printf(error, "cannot use the certificate %s: it has expired", files->certificate_path);
         return -EINVAL;

@@ -310,7 +310,7 @@ int tls_server_new(const struct tls_server_options *options, struct buf *error,
                    struct tls_server **ret_server)
 {
     struct tls_server *t = calloc(1, sizeof(*t) + options->identity_count * sizeof(t->places[0]));
-    int status = t ? 0 : -ENOMEM;
+    int status;
 
     if (!t) {
         buf_append_text(error, "out of memory");

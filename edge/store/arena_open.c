@@ -205,7 +205,7 @@ static void pool_init(struct arena *a)
         r->arena = a;
         r->slot = i;
         r->entry = &a->superblock->regions[i];
-        r->site_units = &a->site_units[i * (a->sites + 1)];
+        r->site_units = &a->site_units[(size_t)i * (a->sites + 1)];
         r->region.fd = -1;
         list_init(&r->node);
     }
