@@ -13,10 +13,10 @@
 #include "h2_private.h"
 
 #define READ_SIZE       ((size_t)16 << 10)
-#define READ_AT_ONCE    ((size_t)1 << 10)   /* of a connection in a turn of the loop, whatever others do */
-#define READ_PER_TURN   ((size_t)512 << 10) /* of all connections beyond that */
-#define SERVED_AT_ONCE  2   /* requests of a connection in a turn of the loop, whatever others do */
-#define SERVED_PER_TURN 256 /* and of all connections beyond that */
+#define READ_AT_ONCE    ((size_t)512)      /* for a client in a turn of the loop, whatever others do */
+#define READ_PER_TURN   ((size_t)16 << 10) /* of all connections before that: 400 heads of an attack */
+#define READ_COST_MIN   ((size_t)256)      /* of what is closed or empty */
+#define SERVED_PER_TURN 32                 /* requests, before every client has one more at most */
 
 void h2_connection_broke(struct h2_connection *h, const char *reason)
 {
@@ -79,6 +79,8 @@ static struct h2_shared *shared_of(struct http_server *s)
     shared->callbacks = h2_request_callbacks();
     shared->option = make_option();
     shared->gather = h2_gather_new();
+    share_init(&shared->reads, READ_PER_TURN);
+    share_init(&shared->requests, SERVED_PER_TURN);
     if (!shared->callbacks || !shared->option || !shared->gather) {
         h2_shared_free(shared);
         return NULL;
@@ -240,41 +242,27 @@ static void refuse(struct h2_stream *s)
     server_connection_refused(s->h->c, s->refusal, status, sent_bytes);
 }
 
-/* A little of each connection is read and served in every turn of the loop; what is more comes out of a
- * share, so that a crowd of connections that ask for much at once does not hold up the others. */
-static struct h2_share *share_of_turn(struct http_server *s)
+static enum share_verdict share_of(struct h2_connection *h, struct share *share)
 {
-    struct h2_share *share = &s->h2->share;
-    uint64_t now_ms = loop_now_ms(s->loop);
-
-    if (share->turn_ms != now_ms)
-        *share = (struct h2_share){now_ms, SERVED_PER_TURN, READ_PER_TURN};
-    return share;
+    return share_ask(share, loop_turn(h->c->server->loop), &h->c->x.peer);
 }
 
-static bool may_serve(struct h2_connection *h, unsigned served)
+static bool may_serve(struct h2_connection *h)
 {
-    struct h2_share *share = share_of_turn(h->c->server);
+    struct share *requests = &h->c->server->h2->requests;
+    bool may = share_of(h, requests) != SHARE_NOTHING;
 
-    return served < SERVED_AT_ONCE || (share->requests > 0 && share->requests-- > 0);
-}
-
-static size_t read_max(struct h2_connection *h)
-{
-    struct h2_share *share = share_of_turn(h->c->server);
-
-    if (share->read_size < READ_SIZE)
-        return READ_AT_ONCE;
-    share->read_size -= READ_SIZE;
-    return READ_SIZE;
+    if (may)
+        share_spend(requests, 1);
+    return may;
 }
 
 /* What came in together is answered together. */
 static void serve_arrived(struct h2_connection *h)
 {
     h->corked = true;
-    for (unsigned served = 0; !list_is_empty(&h->arrived) && !h->broken; served++) {
-        if (!may_serve(h, served)) {
+    while (!list_is_empty(&h->arrived) && !h->broken) {
+        if (!may_serve(h)) {
             h2_connection_later(h);
             break;
         }
@@ -392,9 +380,15 @@ void h2_connection_receive(struct h2_connection *h, const char *data, size_t siz
 
 void h2_connection_on_readable(struct h2_connection *h)
 {
+    struct share *reads = &h->c->server->h2->reads;
+    enum share_verdict verdict = share_of(h, reads);
     char data[READ_SIZE];
-    ssize_t size = stream_read(h->c->stream, data, read_max(h));
+    ssize_t size;
 
+    if (verdict == SHARE_NOTHING)
+        return; /* what is there is told again in the next turn */
+    size = stream_read(h->c->stream, data, verdict == SHARE_MUCH ? READ_SIZE : READ_AT_ONCE);
+    share_spend(reads, size > (ssize_t)READ_COST_MIN ? (size_t)size : READ_COST_MIN);
     counter_add(&h->c->server->stats.system_calls, 1);
     if (size > 0) {
         h2_connection_receive(h, data, (size_t)size);

@@ -24,6 +24,7 @@
 #include "h2_guard.h"
 #include "h2_head.h"
 #include "h2_priority.h"
+#include "share.h"
 
 #define H2_STREAMS_MAX    128u
 #define H2_STREAMS_MIN    16u    /* of a connection when there are very many of them */
@@ -106,15 +107,8 @@ struct h2_connection {
 };
 
 struct h2_gather;
-/* What is left of a turn of the loop for connections that want more than a little of it. */
-struct h2_share {
-    uint64_t turn_ms;
-    unsigned requests;
-    size_t read_size;
-};
-
 struct h2_shared {
-    struct h2_share share;
+    struct share reads, requests; /* of a turn of the loop: bytes, and requests served */
     nghttp2_session_callbacks *callbacks;
     nghttp2_option *option;
     struct h2_gather *gather;

@@ -231,9 +231,12 @@ static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame
 {
     struct h2_connection *h = user;
 
-    (void)session, (void)error;
+    (void)session;
     if (is_request(frame))
-        server_connection_refused(h->c, HTTP_REFUSAL_BAD_REQUEST, 0, 0);
+        server_connection_refused(h->c,
+                                  error == NGHTTP2_ERR_REFUSED_STREAM ? HTTP_REFUSAL_H2_TOO_MANY_STREAMS
+                                                                      : HTTP_REFUSAL_BAD_REQUEST,
+                                  0, 0);
     return 0;
 }
 

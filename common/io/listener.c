@@ -15,7 +15,7 @@
 #include "loop_private.h"
 
 #define BACKLOG         4096
-#define ACCEPT_PER_TURN 32 /* connections that are open already get their turn too */
+#define ACCEPT_PER_TURN 128 /* connections that are open already get their turn too */
 #define REST_MS         100
 
 struct listener {

@@ -32,6 +32,7 @@ struct loop {
     struct wheel wheel;
     uint64_t armed_ms; /* when `tick` fires, or WHEEL_NEVER */
     int64_t wall_ms;   /* 0: not read in this turn */
+    uint64_t turn;
     unsigned toil_left;
     char *scratch;
 };
@@ -72,6 +73,7 @@ static void on_prepare(uv_prepare_t *handle)
     run_laters(l);
     l->wall_ms = 0;
     l->toil_left = TOIL_PER_TURN;
+    l->turn++;
 }
 
 static void on_idle(uv_idle_t *handle)
@@ -183,6 +185,11 @@ int64_t loop_wall_ms(const struct loop *l)
 uv_loop_t *loop_uv(struct loop *l)
 {
     return &l->uv;
+}
+
+uint64_t loop_turn(const struct loop *l)
+{
+    return l->turn + 1;
 }
 
 bool loop_may_toil(struct loop *l)

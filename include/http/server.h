@@ -39,6 +39,7 @@
     R(H2_PROTOCOL_ERROR, "h2_protocol_error", 0)                           \
     R(H2_RAPID_RESET, "h2_rapid_reset", 0)                                 \
     R(H2_MADE_RESET, "h2_made_reset", 0)                                   \
+    R(H2_TOO_MANY_STREAMS, "h2_too_many_streams", 0)                       \
     R(H2_CONTINUATION_FLOOD, "h2_continuation_flood", 0)                   \
     R(H2_HEADER_FLOOD, "h2_header_flood", 0)                               \
     R(H2_SETTINGS_FLOOD, "h2_settings_flood", 0)                           \

@@ -18,6 +18,7 @@ void loop_run(struct loop *l);  /* until loop_stop */
 void loop_stop(struct loop *l); /* from any thread */
 
 uint64_t loop_now_ms(const struct loop *l); /* monotonic, as of this turn of the loop */
+uint64_t loop_turn(const struct loop *l);   /* counts them, from 1 */
 
 /* Wall clock, as of this turn of the loop: a system call a turn, not a request. */
 int64_t loop_wall_ms(const struct loop *l);
