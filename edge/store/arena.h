@@ -65,6 +65,10 @@ int arena_check(const struct arena_options *options, const char *path, struct bu
 int arena_open(const struct arena_options *options, struct folder *folder, struct superblock *sb,
                enum superblock_left left, struct buf *error, struct arena **ret_arena);
 
+/* Makes room ahead of need from here on, by a thread of its own, which reads what is fixed (such as who
+ * evacuates) without a lock. 0 or a negative errno. */
+int arena_start(struct arena *a);
+
 /* Its thread ends when it can: the disk has failed. Nobody waits. */
 void arena_let_go(struct arena *a);
 

@@ -10,10 +10,8 @@
 
 void arena_evacuate_by(struct arena *a, const struct arena_evacuation *evacuation)
 {
-    pthread_mutex_lock(&a->mutex);
+    REQUIRE(!a->thread_runs);
     a->evacuation = *evacuation;
-    arena_wake(a);
-    pthread_mutex_unlock(&a->mutex);
 }
 
 bool arena_is_evacuated(struct arena *a, const struct arena_victim *victim)

@@ -36,7 +36,7 @@ struct arena_evacuation {
 };
 #define ARENA_CANDIDATES_MAX 64u
 
-/* Once, before anything is written. */
+/* Once, before arena_start. */
 void arena_evacuate_by(struct arena *a, const struct arena_evacuation *evacuation);
 
 /* The victim has gone meanwhile, or the arena is stopping: what is not copied yet need not be. */

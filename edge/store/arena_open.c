@@ -304,8 +304,6 @@ int arena_open(const struct arena_options *options, struct folder *folder, struc
     if (rv == 0 && (rv = arena_make_spare(a)) < 0)
         buf_printf(error, "arena %s: a region of %.2f MiB cannot be created: %s", folder->path,
                    (double)a->region_bytes / MIB, strerror(-rv));
-    if (rv == 0 && (rv = arena_thread_start(a)) < 0)
-        buf_printf(error, "arena %s: its thread cannot be started: %s", folder->path, strerror(-rv));
     if (rv < 0)
         arena_free(a);
     else

@@ -153,6 +153,4 @@ bool arena_may_go(const struct arena *a, const struct arena_region *r);
 /* Has one region evacuated, and reclaims it, if spares are wanted. False: there is nothing to do. */
 bool arena_evacuate_step(struct arena *a);
 
-int arena_thread_start(struct arena *a);
-
 #endif

@@ -361,7 +361,7 @@ static void *arena_thread(void *argument)
 }
 
 /* Signals are for others: the thread blocks them all. */
-int arena_thread_start(struct arena *a)
+int arena_start(struct arena *a)
 {
     sigset_t all, before;
     sigfillset(&all);

@@ -106,7 +106,7 @@ static uint64_t object_bytes_avg(const struct disk_options *o)
     return average > OBJECT_BYTES_AVG_MAX ? OBJECT_BYTES_AVG_MAX : average > 0 ? average : 1;
 }
 
-static int arena_start(struct disk *d, struct buf *error)
+static int disk_start(struct disk *d, struct buf *error)
 {
     const struct disk_options *o = &d->options;
     uint64_t average = object_bytes_avg(o);
@@ -144,7 +144,8 @@ static int arena_start(struct disk *d, struct buf *error)
         rv = index_open(&d->folder, d->arena, d->superblock->arena_id, bucket_count, error, &d->index);
     if (rv == 0 && (rv = evacuation_begin(d, o->size_bytes / average)) < 0)
         buf_printf(error, "arena %s: there is not enough memory for its policy", o->path);
-    if (rv == 0 && ((rv = keeper_begin(d)) < 0 || (rv = scrub_begin(d)) < 0))
+    if (rv == 0 &&
+        ((rv = arena_start(d->arena)) < 0 || (rv = keeper_begin(d)) < 0 || (rv = scrub_begin(d)) < 0))
         buf_printf(error, "arena %s: its thread cannot be started: %s", o->path, strerror(-rv));
     if (rv == 0 && d->prefetch)
         prefetch_keep(d->prefetch, index_map(d->index));
@@ -185,7 +186,7 @@ int disk_open(const struct disk_options *options, struct buf *error, struct disk
         return -ENOMEM;
     d->options = *options;
     d->folder = (struct folder){.fd = -1, .lock_fd = -1};
-    int rv = arena_start(d, error);
+    int rv = disk_start(d, error);
     if (rv < 0) {
         disk_close(d);
         return rv;

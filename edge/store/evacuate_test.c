@@ -295,6 +295,19 @@ static void test_a_reader_keeps_the_old_copy(void **state)
     }
 }
 
+/* An arena that has become smaller is full at its opening, and one region short of what is wanted ahead. */
+static void test_what_goes_at_the_opening_is_looked_at(void **state)
+{
+    struct test *t = *state;
+    put_ours(t);
+    flood(t, 2); /* the oldest regions have some of ours */
+    store_close(t->f.store);
+    t->f.disk.size_bytes -= 2 * FIXTURE_REGION_BYTES;
+    assert_int_equal(fixture_open(&t->f), 0);
+    fixture_wait_for_room(&t->f);
+    assert_true(fixture_stats(&t->f).kept_bytes > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -309,6 +322,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_bytes_are_counted_by_site, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_bound_holds, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_reader_keeps_the_old_copy, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_what_goes_at_the_opening_is_looked_at, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
