@@ -17,6 +17,7 @@
 #include "base/guard.h"
 #include "base/log.h"
 #include "store/folder.h"
+#include "store/prefetch.h"
 #include "store/superblock.h"
 
 #define BUCKET_ENTRIES 8u
@@ -375,19 +376,12 @@ bool index_remove(struct index *ix, struct hash128 hash, const struct arena_plac
 
 /* ---- counting what was there ---- */
 
-/* A page of a map that is not in memory is waited for here, and not under a mutex that lookups want. */
-static void touch_row(const struct index *ix, uint64_t row)
-{
-    const volatile char *at = (const char *)&ix->buckets[row * SHARDS];
-    for (size_t i = 0; i < SHARDS * sizeof(struct index_bucket); i += 4096)
-        (void)at[i];
-}
-
 bool index_count_step(struct index *ix)
 {
     if (ix->next_row == ix->bucket_count / SHARDS)
         return false;
-    touch_row(ix, ix->next_row);
+    /* A page that is not in memory is waited for here, and not under a mutex that lookups want. */
+    prefetch_touch(&ix->buckets[ix->next_row * SHARDS], SHARDS * sizeof(struct index_bucket));
     for (unsigned i = 0; i < SHARDS; i++) {
         struct index_shard *shard = &ix->shards[i];
         const struct index_bucket *bucket = &ix->buckets[ix->next_row * SHARDS + i];

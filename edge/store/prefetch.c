@@ -56,9 +56,11 @@ static void wait_for_gate(const struct prefetch *p)
         usleep(GATE_POLL_US);
 }
 
-/* Waits for the pages of a map; one that cannot be read is its owner's to notice (base/guard.h). */
-static void touch(const char *map, size_t size)
+/* One that cannot be read is its owner's to notice (base/guard.h). The kernel does it where it can: a byte
+ * that is read here, others may be writing. */
+void prefetch_touch(const void *data, size_t size)
 {
+    const char *map = data;
     uintptr_t skip = (uintptr_t)map % PAGE_MIN;
     if (madvise((void *)(map - skip), size + skip, POPULATE_READ) == 0)
         return;
@@ -90,7 +92,7 @@ static void run(struct prefetch *p, struct prefetch_job *job)
     if (job->region)
         job->error = read_region(p, job->region, job->offset_bytes, job->size_bytes);
     else
-        touch(job->map, job->size_bytes);
+        prefetch_touch(job->map, job->size_bytes);
     counter_add_shared(&p->jobs, 1);
     counter_add_shared(&p->bytes, job->error ? 0 : job->size_bytes);
     counter_add_shared(&p->errors, job->error != 0);
@@ -121,7 +123,7 @@ static bool keep_step(struct prefetch *p) /* under mutex, which is let go meanwh
     p->is_keeping = true;
     pthread_mutex_unlock(&p->mutex);
     wait_for_gate(p);
-    touch(at, size);
+    prefetch_touch(at, size);
     pthread_mutex_lock(&p->mutex);
     p->is_keeping = false;
     p->kept_bytes += size;

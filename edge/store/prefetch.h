@@ -51,6 +51,9 @@ void prefetch_free(struct prefetch_job *job);
  * reads nothing ahead there. Harmless where nothing has to be brought. */
 void prefetch_wait(const struct store_region *region, uint64_t offset_bytes, uint64_t size_bytes);
 
+/* The same of a map, whatever others write there meanwhile. */
+void prefetch_touch(const void *data, size_t size);
+
 /* Brings all of a map into memory while there is nothing else to do, and looks after it from then on. */
 void prefetch_keep(struct prefetch *p, struct iovec map);
 bool prefetch_has_kept(const struct prefetch *p); /* all of it was there once */
