@@ -11,7 +11,7 @@
 
 struct guarded {
     _Atomic uintptr_t begin; /* 0: free. Stored last when taken, and first when given back */
-    size_t size;
+    _Atomic size_t size;     /* looked at by who looks for another map, while this entry changes hands */
     bool is_writable;
     _Atomic bool *mark;
 };
@@ -24,15 +24,23 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static struct sigaction before;
 
-/* Whoever asks holds the map, so its entry does not change meanwhile. */
+/* A size counts for the map whose begin stands there before and after it was read. */
+static bool holds(const struct guarded *g, uintptr_t address)
+{
+    uintptr_t begin = atomic_load_explicit(&g->begin, memory_order_acquire);
+    if (begin == 0 || address < begin)
+        return false;
+    return address - begin < atomic_load_explicit(&g->size, memory_order_acquire) &&
+           atomic_load_explicit(&g->begin, memory_order_relaxed) == begin;
+}
+
+/* Whoever asks holds the map, so its own entry does not change meanwhile; the others may. */
 static struct guarded *find(uintptr_t address)
 {
     unsigned used = atomic_load_explicit(&maps_used, memory_order_acquire);
-    for (unsigned i = 0; i < used; i++) {
-        uintptr_t begin = atomic_load_explicit(&maps[i].begin, memory_order_acquire);
-        if (begin != 0 && address >= begin && address - begin < maps[i].size)
+    for (unsigned i = 0; i < used; i++)
+        if (holds(&maps[i], address))
             return &maps[i];
-    }
     return NULL;
 }
 
@@ -77,7 +85,7 @@ bool guard_add(void *map, size_t size, bool is_writable, _Atomic bool *mark)
     while (i < GUARD_MAPS_MAX && atomic_load_explicit(&maps[i].begin, memory_order_relaxed) != 0)
         i++;
     if (i < GUARD_MAPS_MAX) {
-        maps[i].size = size;
+        atomic_store_explicit(&maps[i].size, size, memory_order_release);
         maps[i].is_writable = is_writable;
         maps[i].mark = mark;
         atomic_store_explicit(&maps[i].begin, (uintptr_t)map, memory_order_release);
