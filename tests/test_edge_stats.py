@@ -173,7 +173,7 @@ def test_causes_and_classes(busy):
     assert requests["segment", "coalesced"] == 19
     assert requests["segment", "revalidated"] == 3
     assert 0 < cells["segment"]["revalidated"]["bytes_origin"] < KIB  # three heads
-    assert document["by_cause"]["expired"] == {"requests": 0, "bytes_out": 0, "bytes_origin": 0}
+    assert not any(document["by_cause"]["expired"].values())
     assert document["refusals"]["unknown_host"] == 1
     assert document["refusals"]["method_not_allowed"] == 1
     assert document["no_site"]["requests"] == 3
