@@ -92,8 +92,8 @@ static void test_it_does_not_flap(void **state)
         assert_int_equal(hold(&s, OVERLOAD_MEMORY, 950, RECOVERY_MS / 2), OVERLOAD_MISSES);
     }
     /* A little below is not enough. */
-    assert_int_equal(hold(&s, OVERLOAD_MEMORY, 890, 10 * RECOVERY_MS), OVERLOAD_MISSES);
-    assert_int_equal(hold(&s, OVERLOAD_MEMORY, 100, 10 * RECOVERY_MS), OVERLOAD_NONE);
+    assert_int_equal(hold(&s, OVERLOAD_MEMORY, 890, 10ull * RECOVERY_MS), OVERLOAD_MISSES);
+    assert_int_equal(hold(&s, OVERLOAD_MEMORY, 100, 10ull * RECOVERY_MS), OVERLOAD_NONE);
 }
 
 static void test_the_worst_decides(void **state)
@@ -104,7 +104,7 @@ static void test_the_worst_decides(void **state)
     hold(&s, OVERLOAD_CPU, 810, 0);
     assert_int_equal(hold(&s, OVERLOAD_DESCRIPTORS, 1000, 0), OVERLOAD_CONNECTIONS);
     assert_int_equal(overload_refusal(&s.o), REFUSAL_OVERLOADED_DESCRIPTORS);
-    assert_int_equal(hold(&s, OVERLOAD_DESCRIPTORS, 0, 10 * RECOVERY_MS), OVERLOAD_BACKGROUND);
+    assert_int_equal(hold(&s, OVERLOAD_DESCRIPTORS, 0, 10ull * RECOVERY_MS), OVERLOAD_BACKGROUND);
 }
 
 static void test_one_late_turn_is_smoothed(void **state)

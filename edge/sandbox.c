@@ -45,7 +45,7 @@ static int find_user(const char *name, struct buf *error, struct passwd *ret_use
 
 int sandbox_make_folder(const char *path, const char *user, struct buf *error)
 {
-    struct passwd owner;
+    struct passwd owner = {0};
     if (!path || mkdir(path, 0700) < 0)
         return 0; /* it is there, or whoever opens it says why not */
     int rv = user ? find_user(user, error, &owner) : 0;
@@ -56,7 +56,7 @@ int sandbox_make_folder(const char *path, const char *user, struct buf *error)
 
 int sandbox_become(const char *user, struct buf *error)
 {
-    struct passwd wanted;
+    struct passwd wanted = {0};
     int rv = find_user(user, error, &wanted);
     if (rv < 0 || (geteuid() == wanted.pw_uid && geteuid() != 0))
         return rv;

@@ -63,7 +63,7 @@ static void make(struct fixture *f, const char *folder, const char *name)
 /* A child does it, without cmocka's ways; what it ended with. */
 static int status_of(struct fixture *f, int (*body)(struct fixture *f))
 {
-    int status;
+    int status = -1;
     pid_t child = fork();
     if (child == 0)
         _exit(body(f));

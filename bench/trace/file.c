@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/hash.h"
 
 #define RECORD_BYTES 24u
@@ -96,6 +97,7 @@ static int add(struct reader *r, const struct record *record)
     if (object == TRACE_NEVER ||
         !make_room((void **)&t->requests, sizeof(*t->requests), t->request_count, &r->requests_max))
         return -ENOMEM;
+    REQUIRE(t->objects);
     t->requests[t->request_count++] = (struct trace_request){record->time_us, object, record->session};
     t->requested_bytes += t->objects[object].size_bytes;
     return 0;

@@ -184,14 +184,16 @@ static void request(struct arena *a, const struct trace_request *r)
 static bool cut(struct arena *a)
 {
     const struct trace *t = a->trace;
+    uint64_t slice = slice_bytes(a);
     uint32_t count = 0;
+    REQUIRE(slice > 0);
     a->first_pieces = malloc(((size_t)t->object_count + 1) * sizeof(*a->first_pieces));
     for (uint32_t i = 0; a->first_pieces && i <= t->object_count; i++) {
         a->first_pieces[i] = count;
         if (i < t->object_count)
-            count += (uint32_t)((t->objects[i].size_bytes + slice_bytes(a) - 1) / slice_bytes(a));
+            count += (uint32_t)((t->objects[i].size_bytes + slice - 1) / slice);
     }
-    a->pieces = malloc(count * sizeof(*a->pieces));
+    a->pieces = malloc(((size_t)count + 1) * sizeof(*a->pieces));
     for (uint32_t i = 0; a->first_pieces && a->pieces && i < t->object_count; i++)
         for (uint32_t k = a->first_pieces[i]; k < a->first_pieces[i + 1]; k++)
             a->pieces[k] = (struct piece){i, k - a->first_pieces[i], NONE};

@@ -153,12 +153,8 @@ static int disk_start(struct disk *d, struct buf *error)
 }
 
 /* Without an index the opening failed, and all is as it was found. */
-void disk_close(struct disk *d)
+static void release(struct disk *d)
 {
-    if (d->is_let_go && disk_waited_ms(d, (int64_t)clock_monotonic_ms()) >= HANG_MS) {
-        log_error("arena %s: its disk still hangs; it is left as it is", d->options.path);
-        return; /* whose threads use it */
-    }
     if (d->arena)
         arena_stop(d->arena);
     scrub_stop(d->scrub);
@@ -179,6 +175,15 @@ void disk_close(struct disk *d)
     free(d);
 }
 
+/* Of a disk that hangs nothing is released: its threads use it. */
+void disk_close(struct disk *d)
+{
+    if (d->is_let_go && disk_waited_ms(d, (int64_t)clock_monotonic_ms()) >= HANG_MS)
+        log_error("arena %s: its disk still hangs; it is left as it is", d->options.path);
+    else
+        release(d);
+}
+
 int disk_open(const struct disk_options *options, struct buf *error, struct disk **ret_disk)
 {
     struct disk *d = calloc(1, sizeof(*d));
@@ -188,7 +193,7 @@ int disk_open(const struct disk_options *options, struct buf *error, struct disk
     d->folder = (struct folder){.fd = -1, .lock_fd = -1};
     int rv = disk_start(d, error);
     if (rv < 0) {
-        disk_close(d);
+        release(d);
         return rv;
     }
     memcpy(d->hash_secret, d->superblock->hash_secret, HASH_SECRET_SIZE);

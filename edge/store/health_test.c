@@ -14,7 +14,7 @@ static void test_few_errors_are_forgiven(void **state)
     (void)state;
     struct health h = {0};
     uint64_t errors = 0;
-    for (int64_t now_ms = 0; now_ms < 100 * HEALTH_WINDOW_MS; now_ms += HEALTH_WINDOW_MS / 10, errors++)
+    for (int64_t now_ms = 0; now_ms < 100ll * HEALTH_WINDOW_MS; now_ms += HEALTH_WINDOW_MS / 10, errors++)
         assert_int_equal(health_judge(&h, errors, 0, now_ms), HEALTH_GOOD);
 }
 

@@ -251,7 +251,7 @@ int record_verify_file(const struct store_region *region, const struct arena_pla
     if (h.text_sum != text_sum(slice_make(buffer, h.key_size), slice_make(buffer + h.key_size, h.head_size)))
         return -EBADMSG;
     rv = sum_file(region, place->offset_bytes + h.body_distance_bytes, h.body_size_bytes, buffer, &sum);
-    return rv < 0 ? rv : h.body_sum == sum ? 0 : -EBADMSG;
+    return rv != 0 ? rv : h.body_sum == sum ? 0 : -EBADMSG;
 }
 
 int record_condemn(struct store_region *region, const struct arena_place *place, uint64_t span_bytes)

@@ -32,7 +32,7 @@ static int set_up(void **state)
     fixture_init(&s->f);
     for (unsigned i = 0; i < DISKS; i++) {
         snprintf(s->paths[i], sizeof(s->paths[i]), "%s/disk-%u", s->f.path, i);
-        s->disks[i] = (struct store_disk){s->paths[i], (i + 1) * 16 * FIXTURE_REGION_BYTES};
+        s->disks[i] = (struct store_disk){s->paths[i], (i + 1ull) * 16 * FIXTURE_REGION_BYTES};
     }
     s->f.options.disks = s->disks;
     s->f.options.disk_count = DISKS;

@@ -151,7 +151,7 @@ static void read_neighbours(const struct worth_rates *own, const struct worth_ra
 
 static void read_followers(const struct worth_titles_view *title, float *x)
 {
-    for (unsigned i = 0; i < WORTH_TITLES_BUCKETS; i++) {
+    for (size_t i = 0; i < WORTH_TITLES_BUCKETS; i++) {
         x[2 * i] = fminf(title->same[i], 2);
         x[2 * i + 1] = fminf(title->other[i], 2) * 0.5f;
     }

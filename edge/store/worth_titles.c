@@ -188,7 +188,7 @@ static void view_sessions(const struct title *title, const struct store_hint *hi
         if (!s->seen_at_s || quiet_s > SESSION_LIFE_S || s->segment >= hint->segment)
             continue;
         float *counts = s->rung == hint->rendition ? v->same : v->other;
-        counts[bucket_of(hint->segment - s->segment)] += quiet_s > SESSION_LIFE_S / 3 ? 0.5f : 1;
+        counts[bucket_of(hint->segment - s->segment)] += quiet_s * 3 > SESSION_LIFE_S ? 0.5f : 1;
     }
 }
 

@@ -139,7 +139,7 @@ static void make_whole_arena(void)
     buf_init(&error, 1000);
     REQUIRE(store_open(&options, &error, &s) == 0);
     for (unsigned i = 0; i < OBJECTS; i++)
-        put(s, i, i * 1000);
+        put(s, i, (size_t)i * 1000);
     put(s, 3, 100);
     store_close(s);
     buf_fini(&error);
@@ -227,18 +227,19 @@ static void change(struct input *in, struct file *f, uint8_t *data)
 /* Files as they are changed; one may be missing, or cut short. */
 static void make_changed_arena(struct input *in)
 {
-    unsigned missing = take(in, 1), cut = take(in, 1);
+    unsigned missing = take(in, 1), cut = take(in, 1), count = file_count;
     uint8_t *copies[FILES_MAX];
-    for (unsigned i = 0; i < file_count; i++) {
+    REQUIRE(count > 0);
+    for (unsigned i = 0; i < count; i++) {
         copies[i] = malloc(files[i].size);
         REQUIRE(copies[i]);
         memcpy(copies[i], files[i].data, files[i].size);
     }
     for (unsigned i = 0; i < CHANGES_MAX && in->size > 0; i++) {
-        unsigned which = take(in, 1) % file_count;
+        unsigned which = take(in, 1) % count;
         change(in, &files[which], copies[which]);
     }
-    for (unsigned i = 0; i < file_count; i++) {
+    for (unsigned i = 0; i < count; i++) {
         if (missing != i + 1)
             write_file(&files[i], copies[i], cut == i + 1 ? files[i].size / 2 : files[i].size);
         free(copies[i]);
