@@ -20,6 +20,7 @@
 #define H2_BUDGETS(B)                                                \
     B(RESETS, 100, 10, H2_RAPID_RESET)                               \
     B(MADE_RESETS, 50, 5, H2_MADE_RESET)                             \
+    B(REFUSED_STREAMS, 256, 10, H2_TOO_MANY_STREAMS)                 \
     B(SETTINGS, 32, 1, H2_SETTINGS_FLOOD)                            \
     B(PINGS, 64, 5, H2_PING_FLOOD)                                   \
     B(PRIORITIES, 128, 20, H2_PRIORITY_FLOOD)                        \

@@ -259,11 +259,15 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error_
     return 0;
 }
 
+/* Streams beyond the bound come from whoever has not read our SETTINGS yet: a browser may begin a hundred. */
 static void on_reset_sent(struct h2_connection *h, uint32_t error_code)
 {
+    enum h2_budget budget =
+        error_code == NGHTTP2_REFUSED_STREAM ? H2_BUDGET_REFUSED_STREAMS : H2_BUDGET_MADE_RESETS;
+
     if (error_code != NGHTTP2_NO_ERROR && error_code != NGHTTP2_INTERNAL_ERROR &&
-        !h2_guard_spend(&h->guard, H2_BUDGET_MADE_RESETS, 1))
-        h2_connection_must_end(h, h2_guard_refusal(H2_BUDGET_MADE_RESETS));
+        !h2_guard_spend(&h->guard, budget, 1))
+        h2_connection_must_end(h, h2_guard_refusal(budget));
 }
 
 static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user)
