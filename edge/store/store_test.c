@@ -825,7 +825,9 @@ static void test_full_disk_makes_the_arena_smaller(void **state)
     log_set_level(LOG_INFO);
     fixture_assert_found(f, kept - 1, kept - 1, 100000);
     assert_int_equal(fixture_put(f, kept, kept, 100000), 1);
-    assert_true(count_regions(f) >= 3);
+    /* Of the last four, this thread and the arena's may each have given one up for a spare that never came.
+     */
+    assert_true(count_regions(f) >= 2);
 }
 
 static void test_failed_opening_leaves_nothing(void **state)
