@@ -2,7 +2,7 @@
 """Many viewers of more than the arena holds, for a while: files change at the origin, viewers seek, leave and dawdle,
 the edge is killed and started again. Every byte that anybody gets is compared.
 
-./run soak does it for SOAK_LOAD_SECONDS (600); a short while of it is among the other tests.
+./run soak does it for SOAK_LOAD_SECONDS (600).
 """
 import functools
 import os
@@ -14,7 +14,7 @@ import pytest
 
 from harness.client import Broken, Connection
 from harness.origin import file_answer
-from harness.scene import HOST, KIB, MIB, Scene, noise
+from harness.scene import HOST, KIB, Scene, noise
 
 ARENA = {"size": "64MiB", "region_size": "1MiB", "slice_size": "256KiB"}
 LISTEN = [{"address": "127.0.0.1:0"}, {"address": "127.0.0.1:0", "tls": True}]
@@ -22,7 +22,7 @@ VIEWERS = 12
 FILES = 300
 KILL_EVERY_S = 45
 CHANGE_EVERY_S = 2
-GONE = (Broken, ConnectionRefusedError, ConnectionResetError, BrokenPipeError, TimeoutError)
+GONE = (Broken, OSError)  # ssl.SSLError and time-outs among them
 
 
 class Library:
@@ -80,10 +80,10 @@ class Viewer(threading.Thread):
             first = self.chance.randrange(size)
             fields = {"Range": f"bytes={first}-{self.chance.randrange(first, size)}"}
         connection.request(f"/{number}.ts", fields)
-        if self.chance.random() < 0.1:
-            self.compare(number, connection.read(self.chance.randrange(size)), False)
-            return False
         try:
+            if self.chance.random() < 0.1:
+                self.compare(number, connection.read(self.chance.randrange(size)), False)
+                return False
             for pieces in range(1, 1 + is_slow * size // (64 * KIB)):
                 time.sleep(0.02)
                 connection.read(pieces * 64 * KIB)
@@ -159,12 +159,6 @@ class Soak:
         stats = self.scene.stats()
         assert stats["arena"]["io_errors"] == 0
         return reclaimed + stats["arena"]["regions_reclaimed"], sum(viewer.bytes for viewer in self.viewers)
-
-
-def test_a_short_while(edge, origin, authority):
-    soak = Soak(edge, origin, authority, 12)
-    _, received_bytes = soak.run(kill_every_s=5)
-    assert soak.life >= 2 and received_bytes > 10 * MIB
 
 
 @pytest.mark.soak
