@@ -634,6 +634,8 @@ static int edge_run(struct edge *e, struct buf *error)
         r = admin_read_token(e->config->admin_token_file, &e->admin_token, error);
     if (r == 0)
         r = build_sites(e, error);
+    if (r == 0 && e->config->sandbox)
+        r = sandbox_forbid_rings(error);
     if (r == 0)
         r = build_workers(e);
     if (r == 0)

@@ -248,6 +248,21 @@ static void load_name_services(void)
         freeaddrinfo(found);
 }
 
+static bool is_kernel_without(int result)
+{
+    return result == -EINVAL || result == -ENOSYS;
+}
+
+int sandbox_forbid_rings(struct buf *error)
+{
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+    int rv = filter ? seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(io_uring_setup), 0) : -ENOMEM;
+    if (rv == 0)
+        rv = seccomp_load(filter);
+    seccomp_release(filter);
+    return rv == 0 || is_kernel_without(rv) ? 0 : fail(error, "rings cannot be forbidden", -rv);
+}
+
 int sandbox_restrict_calls(struct buf *error)
 {
     load_name_services();
@@ -266,7 +281,7 @@ int sandbox_restrict_calls(struct buf *error)
     if (rv == 0)
         rv = seccomp_load(filter);
     seccomp_release(filter);
-    if (rv == -EINVAL || rv == -ENOSYS) {
+    if (is_kernel_without(rv)) {
         log_info("sandbox: this kernel has no seccomp filters: system calls are not restricted");
         return 0;
     }

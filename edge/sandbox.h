@@ -28,6 +28,11 @@ void sandbox_files_read(struct sandbox_files *f, const char *path);  /* and what
 void sandbox_files_write(struct sandbox_files *f, const char *path); /* a folder: all beneath it */
 int sandbox_files_restrict(struct sandbox_files *f, struct buf *error);
 
+/* What a ring does no filter of system calls sees: none can be made from here on. Before the first loop, as
+ * libuv (1.49) would give each a ring, and end the process once it may not enter it. What it is refused it
+ * does without. 0, or a negative errno with a sentence in `error`. */
+int sandbox_forbid_rings(struct buf *error);
+
 /* All threads, those that run and those to come. A call that is not needed fails with ENOSYS; one that only
  * an intruder makes (a program started, another process looked into) ends the process. */
 int sandbox_restrict_calls(struct buf *error);

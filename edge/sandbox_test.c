@@ -19,6 +19,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -152,6 +153,21 @@ static void test_starting_a_program_is_the_end(void **state)
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS);
 }
 
+static int try_to_make_a_ring(struct fixture *f)
+{
+    char parameters[256] = ""; /* struct io_uring_params, and more */
+    EXPECT(sandbox_forbid_rings(&f->error) == 0);
+    if (prctl(PR_GET_SECCOMP) != 2) /* the kernel has no filters */
+        return 0;
+    EXPECT(syscall(SYS_io_uring_setup, 4, parameters) < 0 && errno == ENOSYS);
+    return 0;
+}
+
+static void test_no_ring_can_be_made(void **state)
+{
+    assert_int_equal(status_of(*state, try_to_make_a_ring), 0);
+}
+
 static void test_unknown_user(void **state)
 {
     struct fixture *f = *state;
@@ -187,6 +203,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_files_of_others_are_out_of_reach, setup, teardown),
         cmocka_unit_test_setup_teardown(test_calls_that_serving_needs_are_left, setup, teardown),
         cmocka_unit_test_setup_teardown(test_starting_a_program_is_the_end, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_no_ring_can_be_made, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unknown_user, setup, teardown),
         cmocka_unit_test_setup_teardown(test_root_becomes_a_user_for_good, setup, teardown),
     };
