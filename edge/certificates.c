@@ -1,25 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See certificates.h. Files are looked at rather than watched: what a watch tells of renamed folders, links
- * and network file systems is not to be relied on, and a look costs nothing. */
+/* See certificates.h. */
 #include "certificates.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/check.h"
+#include "refresh.h"
 
 struct certificates {
     const struct config *config;
     const struct site_table *sites;
     struct tls_server *server;
     int *identity_of_site; /* by site id */
-    pthread_t thread;
-    bool is_started;
-    pthread_mutex_t mutex; /* the two below */
-    pthread_cond_t wake;
-    bool is_ending, is_asked;
+    struct refresh refresh;
 };
 
 /* Called by OpenSSL, on any worker. */
@@ -84,10 +78,15 @@ static bool is_needed(const struct config *config)
     return false;
 }
 
+static void look(void *user, bool is_asked)
+{
+    struct certificates *c = user;
+    tls_server_refresh(c->server, is_asked);
+}
+
 int certificates_new(const struct config *config, const struct site_table *sites, struct buf *error,
                      struct certificates **ret_certificates)
 {
-    pthread_condattr_t attributes;
     if (!is_needed(config)) {
         *ret_certificates = NULL;
         return 0;
@@ -97,11 +96,7 @@ int certificates_new(const struct config *config, const struct site_table *sites
         return -ENOMEM;
     c->config = config;
     c->sites = sites;
-    pthread_mutex_init(&c->mutex, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&c->wake, &attributes);
-    pthread_condattr_destroy(&attributes);
+    refresh_init(&c->refresh, config->tls.reload_interval_ms, look, c);
     int r = open_server(c, error);
     if (r < 0) {
         certificates_free(c);
@@ -111,66 +106,22 @@ int certificates_new(const struct config *config, const struct site_table *sites
     return 0;
 }
 
-/* ---- the thread ---- */
-
-static struct timespec later(uint64_t delay_ms)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    uint64_t ns = (uint64_t)t.tv_nsec + delay_ms % 1000 * 1000000;
-    return (struct timespec){t.tv_sec + (time_t)(delay_ms / 1000 + ns / 1000000000), (long)(ns % 1000000000)};
-}
-
-static void *watch(void *user)
-{
-    struct certificates *c = user;
-    pthread_mutex_lock(&c->mutex);
-    while (!c->is_ending) {
-        struct timespec until = later(c->config->tls.reload_interval_ms);
-        while (!c->is_ending && !c->is_asked && pthread_cond_timedwait(&c->wake, &c->mutex, &until) == 0)
-            ;
-        bool is_asked = c->is_asked, is_ending = c->is_ending;
-        c->is_asked = false;
-        pthread_mutex_unlock(&c->mutex);
-        if (!is_ending)
-            tls_server_refresh(c->server, is_asked);
-        pthread_mutex_lock(&c->mutex);
-    }
-    pthread_mutex_unlock(&c->mutex);
-    return NULL;
-}
-
 int certificates_start(struct certificates *c)
 {
-    int r = pthread_create(&c->thread, NULL, watch, c);
-    c->is_started = r == 0;
-    return -r;
-}
-
-static void tell(struct certificates *c, bool *flag)
-{
-    pthread_mutex_lock(&c->mutex);
-    *flag = true;
-    pthread_cond_signal(&c->wake);
-    pthread_mutex_unlock(&c->mutex);
+    return refresh_start(&c->refresh);
 }
 
 void certificates_reload(struct certificates *c)
 {
-    tell(c, &c->is_asked);
+    refresh_ask(&c->refresh);
 }
 
 void certificates_free(struct certificates *c)
 {
     if (!c)
         return;
-    if (c->is_started) {
-        tell(c, &c->is_ending);
-        pthread_join(c->thread, NULL);
-    }
+    refresh_fini(&c->refresh);
     tls_server_unref(c->server);
-    pthread_cond_destroy(&c->wake);
-    pthread_mutex_destroy(&c->mutex);
     free(c->identity_of_site);
     free(c);
 }

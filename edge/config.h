@@ -59,6 +59,7 @@ struct config_geoip_override {
 struct config_geoip {
     const char *database; /* NULL: none */
     const char *country_field;
+    uint64_t reload_interval_ms;
     struct config_geoip_override *overrides; /* the longest prefix that contains an address counts */
     size_t override_count;
 };

@@ -92,6 +92,7 @@ TABLE(override, config_check_override);
 static const struct config_field geoip_fields[] = {
     {"database", .type = &config_type_path, AT(database)},
     {"country_field", .type = &config_type_text, AT(country_field), .preset = "country.iso_code"},
+    NUMBER("reload_interval", duration, reload_interval_ms, "30s", "10ms", "1d"),
     {"overrides", .table = &override_table, LIST(overrides, override_count), .count_max = 4096},
 };
 TABLE(geoip, NULL);

@@ -144,6 +144,7 @@ static void test_edge_fields(void **state)
                "geoip:\n"
                "  database: /var/lib/place.mmdb\n"
                "  country_field: country_code\n"
+               "  reload_interval: 1h\n"
                "  overrides:\n"
                "    - {prefix: 127.0.1.0/24, country: de, latitude: 52.5, longitude: -13.4}\n"
                "    - {prefix: 127.0.2.0/24, country: NO}\n"
@@ -182,6 +183,7 @@ static void test_edge_fields(void **state)
     assert_int_equal(c->trusted_proxies[1].bits, 128);
     assert_string_equal(c->geoip.database, "/var/lib/place.mmdb");
     assert_string_equal(c->geoip.country_field, "country_code");
+    assert_int_equal(c->geoip.reload_interval_ms, 3600000);
     assert_int_equal(c->geoip.override_count, 2);
     assert_string_equal(c->geoip.overrides[0].place.country, "DE");
     assert_true(c->geoip.overrides[0].place.has_point);

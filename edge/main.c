@@ -19,6 +19,7 @@
 #include "certificates.h"
 #include "io/stream.h"
 #include "machine.h"
+#include "places.h"
 #include "sandbox.h"
 #include "store/arena_tool.h"
 #include "worker.h"
@@ -39,7 +40,7 @@ struct edge {
     struct site_table *sites;
     struct site_route *site_routes;
     struct route_edge *route_edges;
-    struct geo *geo;
+    struct places *places; /* NULL: every place is unknown */
     struct catalog *catalog;
     struct access_log *access_log;
     struct certificates *certificates; /* NULL: no listener has TLS */
@@ -117,21 +118,6 @@ static int build_routes(struct edge *e)
         fill_countries(&e->route_edges[i].serves, from->serves, from->serve_count);
     }
     return 0;
-}
-
-static int build_geo(struct edge *e, struct buf *error)
-{
-    const struct config_geoip *g = &e->config->geoip;
-    if (!g->database && g->override_count == 0)
-        return 0;
-    struct geo_override *overrides = calloc(g->override_count + 1, sizeof(*overrides));
-    if (!overrides)
-        return -ENOMEM;
-    for (size_t i = 0; i < g->override_count; i++)
-        overrides[i] = (struct geo_override){g->overrides[i].prefix, place_of(&g->overrides[i].place)};
-    int r = geo_open(g->database, g->country_field, overrides, g->override_count, error, &e->geo);
-    free(overrides);
-    return r;
 }
 
 static int build_store(struct edge *e, struct buf *error)
@@ -295,7 +281,7 @@ static int build_shared(struct edge *e, struct buf *error)
     if (r == 0)
         r = build_routes(e);
     if (r == 0)
-        r = build_geo(e, error);
+        r = places_new(e->config, e->worker_count, error, &e->places);
     if (r == 0)
         r = build_access_log(e, error);
     if (r == 0)
@@ -339,7 +325,7 @@ static int prepare_workers(struct edge *e)
         .config = c,
         .sites = e->sites,
         .site_routes = e->site_routes,
-        .geo = e->geo,
+        .places = e->places,
         .edges = e->route_edges,
         .edge_count = c->edge_count,
         .self_index = c->self ? (size_t)(c->self - c->edges) : 0,
@@ -458,6 +444,7 @@ static int open_admin(struct edge *e, struct buf *error)
         .egress = e->egress,
         .access_log = e->access_log,
         .certificates = e->certificates,
+        .places = e->places,
         .explain = {.sites = e->sites, .catalog = e->catalog, .store = e->store, .purges = e->purges},
         .purge = {.purges = e->purges,
                   .sites = e->sites,
@@ -489,6 +476,8 @@ static void on_hangup(int signal_number, void *user)
         access_log_reopen(e->access_log);
     if (e->certificates)
         certificates_reload(e->certificates);
+    if (e->places)
+        places_reload(e->places);
 }
 
 /* Waits for so many of them, STOP_GRACE_MS in all. */
@@ -546,7 +535,7 @@ static void edge_fini(struct edge *e)
     upstreams_free(e->upstreams);
     admit_free(e->admit);
     hit_for_miss_free(e->hit_for_miss);
-    geo_unref(e->geo);
+    places_free(e->places);
     if (e->catalog)
         catalog_free(e->catalog);
     site_table_free(e->sites);
@@ -658,6 +647,8 @@ static int edge_run(struct edge *e, struct buf *error)
         r = sandbox_restrict_calls(error);
     if (r == 0 && e->certificates)
         r = certificates_start(e->certificates);
+    if (r == 0 && e->places)
+        r = places_start(e->places);
     if (r == 0)
         r = start_workers(e);
     if (r == 0)

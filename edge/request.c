@@ -426,8 +426,8 @@ static void place_viewer(struct request *r)
     const struct config *config = r->env->config;
     r->viewer = route_viewer_address(&r->x->peer, r->x->request, config->trusted_proxies,
                                      config->trusted_proxy_count);
-    if (r->env->geo)
-        geo_lookup(r->env->geo, &r->viewer, &r->place);
+    if (r->env->places)
+        places_lookup(r->env->places, r->env->worker, &r->viewer, &r->place);
 }
 
 /* TRACE would show a viewer what the edge says to the origin. */

@@ -12,6 +12,7 @@
 #include "http/exchange.h"
 #include "origin/origin.h"
 #include "overload.h"
+#include "places.h"
 #include "quota.h"
 #include "route/route.h"
 #include "site.h"
@@ -24,7 +25,7 @@ struct request_env {
     const struct config *config;
     const struct site_table *sites;
     const struct site_route *site_routes; /* by site id - 1 */
-    const struct geo *geo;                /* NULL: no place is known */
+    struct places *places;                /* NULL: no place is known */
     const struct route_edge *edges;       /* the edge map, in the order of the configuration */
     size_t edge_count, self_index;
     struct store *store;

@@ -159,7 +159,7 @@ int worker_prepare(struct worker *w, const struct worker_shared *shared)
         .config = shared->config,
         .sites = shared->sites,
         .site_routes = shared->site_routes,
-        .geo = shared->geo,
+        .places = shared->places,
         .edges = shared->edges,
         .edge_count = shared->edge_count,
         .self_index = shared->self_index,

@@ -17,7 +17,7 @@ struct worker_shared {
     const struct config *config;
     const struct site_table *sites;
     const struct site_route *site_routes;
-    const struct geo *geo;
+    struct places *places; /* NULL: no place is known */
     const struct route_edge *edges;
     size_t edge_count, self_index;
     struct store *store;

@@ -2,15 +2,20 @@
 """Where viewers are, who may watch, and who is sent to another edge. Edge "a" stands in Germany, edge "b" in the United
 States; viewers are whom a trusted proxy says they are.
 """
+import os
+import signal
 import socket
+import threading
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from harness import browser, counters, media, mmdb
+from harness.deadline import until
 from harness.origin import answer
-from harness.scene import HOST, Scene, cache_status
+from harness.scene import HOST, Scene, cache_status, noise
 
 GERMANY = {"country": {"iso_code": "DE"}, "location": {"latitude": 50.1, "longitude": 8.7}}
 AMERICA = {"country": {"iso_code": "US"}, "location": {"latitude": 40.7, "longitude": -74.0}}
@@ -105,6 +110,77 @@ def test_databases_with_the_country_elsewhere(edge, origin, tmp_path):
                           geoip={"country_field": "country_code"})
     assert outcome(scene, AMERICAN) == (403, "country_denied")
     assert outcome(scene, GERMAN) == (200, None)
+
+
+# --- a new database ----------------------------------------------------------------------------------------------
+
+
+def exchange(database, networks):
+    """As an updater does: the new one in the old one's place at once."""
+    mmdb.write(f"{database}.new", networks)
+    os.rename(f"{database}.new", database)
+
+
+class Viewers:
+    """Ask all the time, as German, until the end; whatever is not answered as it should be is kept."""
+
+    def __init__(self, scene, count):
+        self.scene, self.outcomes, self.complaints, self.is_over = scene, set(), [], threading.Event()
+        self.threads = [threading.Thread(target=self._ask) for _ in range(count)]
+        for thread in self.threads:
+            thread.start()
+
+    def _ask(self):
+        try:
+            while not self.is_over.is_set():
+                self.outcomes.add(outcome(self.scene, GERMAN))
+        except (AssertionError, OSError) as error:
+            self.complaints.append(error)
+
+    def end(self):
+        self.is_over.set()
+        for thread in self.threads:
+            thread.join()
+        assert not self.complaints
+
+
+def test_exchanged_by_itself_under_viewers(edge, origin, database):
+    scene = country_scene(edge, origin, database, {"deny": ["US"]}, geoip={"reload_interval": "10ms"})
+    assert outcome(scene, GERMAN) == (200, None)
+    assert scene.stats()["geoip"]["reloads"] == 0
+    viewers = Viewers(scene, 3)
+    for count, country in enumerate([AMERICA, GERMANY, AMERICA], 1):
+        exchange(database, {"192.0.2.0/24": country})
+        scene.wait_for("geoip.reloads", lambda seen, least=count: seen >= least)
+    until(lambda: (403, "country_denied") in viewers.outcomes, "the viewers to be seen in America")
+    viewers.end()
+    assert outcome(scene, GERMAN) == (403, "country_denied")
+    assert viewers.outcomes == {(200, None), (403, "country_denied")}
+    assert scene.stats()["geoip"]["reload_failures"] == 0
+
+
+@pytest.mark.parametrize("fault", ["garbage", "cut short", "no countries", "gone"])
+def test_a_bad_one_is_named_and_the_old_one_stays(edge, origin, database, fault):
+    scene = country_scene(edge, origin, database, {"deny": ["US"]}, geoip={"reload_interval": "1d"})
+    if fault == "garbage":
+        Path(database).write_bytes(noise(10000))
+    elif fault == "cut short":  # in place, under the edge
+        os.truncate(database, os.path.getsize(database) // 2)
+    elif fault == "no countries":
+        exchange(database, {"192.0.2.0/24": {"continent": "EU"}})
+    else:
+        os.unlink(database)
+    scene.edge.process.send_signal(signal.SIGHUP)
+    document = scene.wait_for("geoip.reload_failures", 1)
+    assert document["geoip"]["reloads"] == 0
+    assert any(database in line and "stays in use" in line for line in scene.edge.log().splitlines())
+    assert outcome(scene, GERMAN) == (200, None)
+    assert outcome(scene, AMERICAN) == (403, "country_denied")
+    exchange(database, {"192.0.2.0/24": AMERICA})
+    scene.edge.process.send_signal(signal.SIGHUP)
+    scene.wait_for("geoip.reloads", 1)
+    assert outcome(scene, GERMAN) == (403, "country_denied")
+    assert outcome(scene, AMERICAN) == (200, None)
 
 
 # --- who is sent elsewhere ---------------------------------------------------------------------------------------

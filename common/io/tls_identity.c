@@ -8,11 +8,11 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/file_mark.h"
 #include "base/hash.h"
 #include "base/log.h"
 
@@ -38,17 +38,8 @@ uint64_t tls_files_mark(const char *const *paths, size_t count)
 {
     uint64_t marks[4 * TLS_CERTIFICATES_MAX] = {0};
 
-    for (size_t i = 0; i < count && i < ARRAY_COUNT(marks); i++) {
-        struct stat st;
-
-        if (paths[i] && stat(paths[i], &st) == 0) {
-            const uint64_t parts[] = {(uint64_t)st.st_dev,          (uint64_t)st.st_ino,
-                                      (uint64_t)st.st_size,         (uint64_t)st.st_mtim.tv_sec,
-                                      (uint64_t)st.st_mtim.tv_nsec, (uint64_t)st.st_ctim.tv_nsec};
-
-            marks[i] = hash_sum(parts, sizeof(parts));
-        }
-    }
+    for (size_t i = 0; i < count && i < ARRAY_COUNT(marks); i++)
+        marks[i] = paths[i] ? file_mark(paths[i]) : 0;
     return hash_sum(marks, sizeof(marks));
 }
 

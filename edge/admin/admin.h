@@ -16,6 +16,7 @@
 #include "ledger.h"
 #include "origin/origin.h"
 #include "overload.h"
+#include "places.h"
 #include "quota.h"
 #include "store/store.h"
 
@@ -48,6 +49,7 @@ struct admin_source {
     const struct quota *quota;           /* NULL: none */
     const struct access_log *access_log; /* NULL: none */
     struct certificates *certificates;   /* NULL: none */
+    struct places *places;               /* NULL: none */
     struct explain_source explain;       /* store NULL: nothing is explained */
     struct admin_purge_source purge;
 };

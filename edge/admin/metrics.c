@@ -435,6 +435,15 @@ static void write_tls(struct buf *out, const struct snapshot *s)
     write_certificates(out, s);
 }
 
+static void write_geoip(struct buf *out, const struct snapshot *s)
+{
+    gauge(out, "geoip_built_seconds", "When the database of places in use was made.",
+          (uint64_t)s->places.built_s);
+    counter(out, "geoip_reloads_total", "Databases of places read anew.", s->places.reloads);
+    counter(out, "geoip_reload_failures_total", "Databases of places that could not be read anew.",
+            s->places.reload_failures);
+}
+
 static void write_overload(struct buf *out, const struct snapshot *s)
 {
     gauge(out, "overload_level", "What is shed: nothing, background work, misses, new connections (0 to 3).",
@@ -505,6 +514,7 @@ bool metrics_write(const struct snapshot *s, struct buf *out)
     write_overload(out, s);
     write_uplink(out, s);
     write_tls(out, s);
+    write_geoip(out, s);
     write_latency(out, s->ledger);
     counter(out, "purges_total", "Purges received.", s->purges.orders);
     gauge(out, "purge_rules", "Purges that are remembered.", s->purges.rules);

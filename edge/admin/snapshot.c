@@ -85,6 +85,8 @@ bool snapshot_take(const struct admin_source *source, int64_t wall_ms, struct sn
         access_log_stats(source->access_log, &s.access_log);
     if (source->certificates)
         tls_server_stats(certificates_server(source->certificates), &s.tls);
+    if (source->places)
+        places_stats(source->places, &s.places);
     *ret_snapshot = s;
     return true;
 }

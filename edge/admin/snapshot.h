@@ -28,6 +28,7 @@ struct snapshot {
     uint64_t pressure[OVERLOAD_RESOURCE_COUNT]; /* the highest of any */
     struct access_log_stats access_log;
     struct tls_server_stats tls;
+    struct places_stats places;
     struct purge_stats purges;
     uint64_t checks_failed;
 };

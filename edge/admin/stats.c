@@ -344,6 +344,16 @@ static void write_tls(struct json *j, const struct snapshot *s)
     json_close(j, '}');
 }
 
+static void write_geoip(struct json *j, const struct snapshot *s)
+{
+    json_open(j, "geoip", '{');
+    if (s->places.built_s > 0)
+        write_time(j, "built", s->places.built_s * 1000);
+    json_u64(j, "reloads", s->places.reloads);
+    json_u64(j, "reload_failures", s->places.reload_failures);
+    json_close(j, '}');
+}
+
 static void write_overload(struct json *j, const struct snapshot *s)
 {
     json_open(j, "overload", '{');
@@ -447,6 +457,7 @@ bool stats_write(const struct snapshot *s, struct buf *out)
     write_overload(&j, s);
     write_uplink(&j, s);
     write_tls(&j, s);
+    write_geoip(&j, s);
     write_latency(&j, s->ledger);
     write_purges(&j, &s->purges);
     json_open(&j, "access_log", '{');

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <maxminddb.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -24,7 +23,6 @@
 #define PROBES_MAX        100000 /* records looked at in search of one that has the country */
 
 struct geo {
-    atomic_uint references;
     bool has_database;
     MMDB_s database;
     char field_text[FIELD_SIZE_MAX];             /* the country's field, NUL where the dots were */
@@ -196,7 +194,6 @@ int geo_open(const char *path, const char *country_field, const struct geo_overr
         buf_append_text(error, "GeoIP: out of memory");
         return -ENOMEM;
     }
-    atomic_init(&g->references, 1);
     g->override_count = count;
     if (count > 0) {
         memcpy(g->overrides, overrides, count * sizeof(*overrides));
@@ -209,26 +206,25 @@ int geo_open(const char *path, const char *country_field, const struct geo_overr
     if (result == 0 && path)
         result = probe_country(g, path, country_field, error);
     if (result < 0) {
-        geo_unref(g);
+        geo_close(g);
         return result;
     }
     *ret_geo = g;
     return 0;
 }
 
-struct geo *geo_ref(struct geo *g)
+void geo_close(struct geo *g)
 {
-    atomic_fetch_add_explicit(&g->references, 1, memory_order_relaxed);
-    return g;
-}
-
-void geo_unref(struct geo *g)
-{
-    if (!g || atomic_fetch_sub_explicit(&g->references, 1, memory_order_acq_rel) > 1)
+    if (!g)
         return;
     if (g->has_database)
         MMDB_close(&g->database);
     free(g);
+}
+
+int64_t geo_built_s(const struct geo *g)
+{
+    return g->has_database ? (int64_t)g->database.metadata.build_epoch : 0;
 }
 
 static void lookup_database(const struct geo *g, const struct addr *a, struct place *place)

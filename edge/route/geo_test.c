@@ -11,32 +11,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "route/geo_fixture.h"
 #include "route/route.h"
 
 #define DATABASE_SIZE_MAX 65536
 
 static char folder[] = "/tmp/geo_test.XXXXXX";
 static char city_path[64], flat_path[64], damaged_path[64];
-
-/* The writer stands in this source tree, wherever the test is run. */
-static void write_database(const char *path, const char *networks)
-{
-    char source[512], command[768];
-    FILE *writer;
-
-    snprintf(source, sizeof(source), "%s", __FILE__);
-    snprintf(command, sizeof(command), "python3 '%s/../../tests/harness/mmdb.py' %s", dirname(source), path);
-    writer = popen(command, "w"); // NOLINT(cert-env33-c): a path of our own
-    assert_non_null(writer);
-    fputs(networks, writer);
-    assert_int_equal(pclose(writer), 0);
-}
 
 static int write_databases(void **state)
 {
@@ -109,7 +95,7 @@ static void test_country_and_point(void **state)
     assert_true(fabs(place.latitude - 52.5) < 1e-9 && fabs(place.longitude - 13.4) < 1e-9);
     assert_country(geo, "198.51.100.1", "FR");
     assert_country(geo, "2001:db8::1", "JP");
-    geo_unref(geo);
+    geo_close(geo);
 }
 
 static void test_unknown_places(void **state)
@@ -122,7 +108,7 @@ static void test_unknown_places(void **state)
     assert_country(geo, "198.51.100.200", ""); /* "ZZ": they say that they do not know */
     assert_country(geo, "203.0.113.1", "");    /* a latitude beyond the pole */
     assert_country(geo, "2001:db9::1", "");    /* no code of two letters */
-    geo_unref(geo);
+    geo_close(geo);
 }
 
 static void test_field_of_flat_database(void **state)
@@ -131,7 +117,7 @@ static void test_field_of_flat_database(void **state)
 
     (void)state;
     assert_country(geo, "192.0.2.7", "DE");
-    geo_unref(geo);
+    geo_close(geo);
 }
 
 static struct geo_override override(const char *prefix, const char *country)
@@ -159,7 +145,7 @@ static void test_overrides(void **state)
     assert_country(geo, "192.9.9.9", "AT");
     assert_country(geo, "fd00::1", "IS");
     assert_country(geo, "198.51.100.1", "FR"); /* not overridden */
-    geo_unref(geo);
+    geo_close(geo);
 }
 
 static void test_overrides_alone(void **state)
@@ -171,9 +157,8 @@ static void test_overrides_alone(void **state)
     overrides[0] = override("127.0.0.2", "XX"); /* they were copied */
     assert_country(geo, "127.0.0.2", "DE");
     assert_country(geo, "127.0.0.3", "");
-    geo_unref(geo_ref(geo));
     assert_country(geo, "127.0.0.2", "DE");
-    geo_unref(geo);
+    geo_close(geo);
 }
 
 static void assert_refused(const char *path, const char *field, int result, const char *sentence)
@@ -262,7 +247,7 @@ static bool is_opened(void)
         geo_lookup(geo, &a, &place);
         assert_true(strlen(place.country) == 0 || strlen(place.country) == 2);
     }
-    geo_unref(geo);
+    geo_close(geo);
     return result == 0;
 }
 
@@ -300,7 +285,7 @@ static void test_file_may_be_overwritten(void **state)
     geo = open_geo(damaged_path, "country.iso_code", NULL, 0);
     assert_int_equal(truncate(damaged_path, 0), 0);
     assert_country(geo, "192.0.2.7", "DE");
-    geo_unref(geo);
+    geo_close(geo);
 }
 
 int main(void)

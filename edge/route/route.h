@@ -20,7 +20,7 @@ struct place {
     double latitude, longitude; /* degrees */
 };
 
-/* --- geo: address to place. Immutable once open, shared by all workers, its references are counted. --- */
+/* --- geo: address to place. Immutable once open, used by any number of threads. --- */
 
 struct geo;
 
@@ -35,8 +35,8 @@ struct geo_override { /* the operator knows better than the database */
  * it), or a negative errno. */
 int geo_open(const char *path, const char *country_field, const struct geo_override *overrides, size_t count,
              struct buf *error, struct geo **ret_geo);
-struct geo *geo_ref(struct geo *g);
-void geo_unref(struct geo *g); /* NULL is fine */
+void geo_close(struct geo *g);            /* NULL is fine */
+int64_t geo_built_s(const struct geo *g); /* when the database was made, since the epoch; 0: there is none */
 
 /* The override with the longest matching prefix, else what the database says. False: nothing is known of it,
  * and *ret_place is all empty. */
