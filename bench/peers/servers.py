@@ -194,7 +194,7 @@ class Nginx(Server):
 
 
 def nginx_program():
-    return shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin:/sbin")
+    return _program("nginx")
 
 
 class NginxInline(Nginx):
@@ -212,7 +212,7 @@ class NginxPatient(Nginx):
 
 class Varnish(Server):
     name = "varnish"
-    about = "malloc storage, its default parameters, its log in shared memory on tmpfs as recommended"
+    about = "malloc storage, its default parameters but for timeout_idle, its log in shared memory on tmpfs as recommended"
 
     def command(self):
         vcl = self.folder / "default.vcl"
@@ -222,7 +222,7 @@ class Varnish(Server):
         tmpfs = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
         self._instance = tempfile.mkdtemp(prefix="bench-varnish-", dir=tmpfs)
         return [varnish_program(), "-F", "-j", "none", "-n", self._instance, "-f", str(vcl),
-                "-a", f"{ADDRESS}:{self.port}", "-s", f"malloc,{self.cache_mb}M"]
+                "-a", f"{ADDRESS}:{self.port}", "-s", f"malloc,{self.cache_mb}M", "-p", "timeout_idle=300"]
 
     def stop(self):
         super().stop()
@@ -234,11 +234,11 @@ class Varnish(Server):
 
 
 def varnish_program():
-    return shutil.which("varnishd", path=os.environ["PATH"] + ":/usr/sbin:/sbin")
+    return _program("varnishd")
 
 
 _TRAFFIC_SERVER = """
-CONFIG proxy.config.http.server_ports STRING {port}:ip-in={address}
+CONFIG proxy.config.http.server_ports STRING {port}{listen}:ip-in={address}
 CONFIG proxy.config.exec_thread.autoconfig INT 0
 CONFIG proxy.config.exec_thread.limit INT {workers}
 CONFIG proxy.config.cache.ram_cache.size INT {ram_bytes}
@@ -251,19 +251,21 @@ CONFIG proxy.config.reverse_proxy.enabled INT 1
 CONFIG proxy.config.url_remap.remap_required INT 1
 CONFIG proxy.config.admin.user_id STRING #-1
 CONFIG proxy.config.crash_log_helper STRING NULL
-"""
+{extra}"""
 
 
 class TrafficServer(Server):
     name = "traffic server"
     about = "a cache on the file system of which all is in its RAM cache too, reading while writing as its manual says, no log"
+    listen = extra = ""
 
     def command(self):
         folders = {name: self.folder / name for name in ("etc", "cache", "run", "log")}
         for folder in folders.values():
             folder.mkdir(exist_ok=True)
         (folders["etc"] / "records.config").write_text(_TRAFFIC_SERVER.format(
-            address=ADDRESS, port=self.port, workers=self.workers, ram_bytes=self.cache_mb << 20))
+            address=ADDRESS, port=self.port, workers=self.workers, ram_bytes=self.cache_mb << 20,
+            listen=self.listen, extra=self.extra))
         (folders["etc"] / "storage.config").write_text(f"{folders['cache']} {self.cache_mb}M\n")
         (folders["etc"] / "ip_allow.yaml").write_text(
             "ip_allow:\n  - apply: in\n    ip_addrs: 0/0\n    action: allow\n    methods: ALL\n")
@@ -283,7 +285,92 @@ class TrafficServer(Server):
 
 
 def traffic_server_program():
-    return shutil.which("traffic_server", path=os.environ["PATH"] + ":/usr/sbin:/sbin")
+    return _program("traffic_server")
+
+
+_HAPROXY = """
+global
+    nbthread {workers}
+defaults
+    mode http
+    timeout connect 10s
+    timeout client 1h
+    timeout server 1m
+    timeout http-keep-alive 1h
+frontend bench
+    bind {address}:{port} backlog 4096 {bind}
+    http-request cache-use bench
+    http-response cache-store bench
+    default_backend origin
+backend origin
+    http-reuse always
+    server origin {address}:{origin_port}
+cache bench
+    total-max-size {cache_mb}
+    max-object-size {object_bytes_max}
+    max-age 86400
+"""
+
+
+class HaProxy(Server):
+    name = "haproxy"
+    about = "its cache in memory, of objects of up to 10 MiB; tuning parameters as they come; kept-alive upstream, no log"
+    object_bytes_max = 10 << 20
+
+    def bind(self):
+        """What else there is to say of the listener."""
+        return ""
+
+    def command(self):
+        path = self.folder / "haproxy.cfg"
+        path.write_text(_HAPROXY.format(
+            workers=self.workers, address=ADDRESS, port=self.port, bind=self.bind(), origin_port=self.origin_port,
+            cache_mb=self.cache_mb, object_bytes_max=self.object_bytes_max))
+        return [haproxy_program(), "-q", "-db", "-f", str(path)]
+
+    @classmethod
+    def missing(cls):
+        return None if haproxy_program() else "haproxy"
+
+
+def haproxy_program():
+    return _program("haproxy")
+
+
+class H2oFiles(Server):
+    """It has no cache that requests share: this is what it costs to serve the origin's folder itself."""
+    name = "h2o files"
+    about = "no cache but the origin's folder by file.dir; one thread, no log"
+
+    def listen(self):
+        return {"host": ADDRESS, "port": self.port}
+
+    def command(self):
+        config = {
+            "listen": self.listen(),
+            "num-threads": self.workers,
+            "max-connections": 20000,
+            "http1-request-timeout": 3600,  # of the next request, too
+            "http2-idle-timeout": 3600,
+            "hosts": {"default": {"paths": {"/": {"file.dir": str(self.root)}}}},
+        }
+        if os.geteuid() == 0:
+            config["user"] = "root"
+        path = self.folder / "h2o.conf"
+        path.write_text(json.dumps(config, indent=2))
+        return [h2o_program(), "-c", str(path)]
+
+    @classmethod
+    def missing(cls):
+        return None if h2o_program() else "h2o"
+
+
+def h2o_program():
+    return _program("h2o")
+
+
+def _program(name):
+    return shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/sbin")
 
 
 class Running:

@@ -72,7 +72,44 @@ class NginxInline(Nginx):
     extra = servers.NginxInline.extra
 
 
-KINDS = [Edge, Nginx, NginxInline]
+class TrafficServer(servers.TrafficServer):
+    about = servers.TrafficServer.about + "; session cache and tickets as they come"
+    listen = ":ssl"
+    extra = f"CONFIG proxy.config.ssl.server.TLSv1_3.cipher_suites STRING {CIPHER}\n"
+
+    def command(self):
+        command = super().command()
+        chain, key = certificate(self.folder.parent)
+        (self.folder / "etc" / "ssl_multicert.config").write_text(f"dest_ip=* ssl_cert_name={chain} ssl_key_name={key}\n")
+        return command
+
+
+class HaProxy(servers.HaProxy):
+    about = servers.HaProxy.about + "; session cache and tickets as they come"
+
+    def bind(self):
+        both = self.folder / "bench.pem"
+        both.write_text("".join(path.read_text() for path in certificate(self.folder.parent)))
+        return f"ssl crt {both} ssl-min-ver TLSv1.2 ciphersuites {CIPHER} alpn h2,http/1.1"
+
+
+class H2oFiles(servers.H2oFiles):
+    """It has no setting for TLS 1.3's ciphers, so OpenSSL's own configuration says which."""
+    about = servers.H2oFiles.about + "; no process of its own for the key (neverbleed), session cache and tickets as they come"
+
+    def listen(self):
+        chain, key = certificate(self.folder.parent)
+        return {**super().listen(), "ssl": {"certificate-file": str(chain), "key-file": str(key), "minimum-version": "TLSv1.2",
+                                            "neverbleed": "OFF", "ocsp-update-interval": 0}}
+
+    def command(self):
+        path = self.folder / "openssl.cnf"
+        path.write_text("openssl_conf = all\n[all]\nssl_conf = kinds\n[kinds]\nsystem_default = each\n[each]\n"
+                        f"Ciphersuites = {CIPHER}\n")
+        return ["env", f"OPENSSL_CONF={path}", *super().command()]
+
+
+KINDS = [Edge, Nginx, NginxInline, TrafficServer, HaProxy, H2oFiles]
 
 
 @dataclass
