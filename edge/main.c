@@ -130,11 +130,12 @@ static int build_store(struct edge *e, struct buf *error)
     struct store_disk disks[CONFIG_DISKS_MAX];
     for (size_t i = 0; i < c->arena.disk_count; i++)
         disks[i] = (struct store_disk){c->arena.disks[i].path, c->arena.disks[i].size_bytes};
-    struct store_share *shares = calloc(c->site_count, sizeof(*shares));
-    if (!shares)
+    struct store_site *sites = calloc(c->site_count, sizeof(*sites));
+    if (!sites)
         return -ENOMEM;
     for (size_t i = 0; i < c->site_count; i++)
-        shares[i] = (struct store_share){c->sites[i].cache.guaranteed_bytes, c->sites[i].cache.max_bytes};
+        sites[i] = (struct store_site){c->sites[i].name, c->sites[i].cache.guaranteed_bytes,
+                                       c->sites[i].cache.max_bytes};
     struct store_options options = {
         .disks = disks,
         .disk_count = c->arena.disk_count,
@@ -143,10 +144,10 @@ static int build_store(struct edge *e, struct buf *error)
         .scrub_interval_ms = c->arena.scrub_interval_ms == CONFIG_NONE ? 0 : c->arena.scrub_interval_ms,
         .eviction = evictions[c->arena.eviction],
         .site_count = (uint32_t)c->site_count,
-        .shares = shares,
+        .sites = sites,
     };
     int r = store_open(&options, error, &e->store);
-    free(shares);
+    free(sites);
     return r;
 }
 

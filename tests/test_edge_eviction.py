@@ -122,6 +122,41 @@ def test_a_site_beyond_its_bound_is_passed_on(edge, origin):
     assert counters.value(scene.stats(), "flights.not_kept") >= len(refused)
 
 
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_sites_in_another_order(edge, origin, end):
+    """Each site keeps what is its own, bytes and guaranteed part, wherever it stands in the configuration of the next start;
+    of one that has left it nothing is kept.
+    """
+    server = origin()
+    ours, others = Library(server, SIZES, "/ours"), wide(server, "/other", 48 * MIB)
+    scene = TwoSites(edge, server, {"cache": {"guaranteed": "40%"}}, arena=ARENA)
+    for path, other in zip(ours.paths, others.paths):
+        ours.check(path, scene.get(path))
+        others.check(other, scene.get(other, host=OTHER))
+    stored = scene.wait_for("flights.active", 0)["sites"]
+
+    def restart(sites):
+        getattr(scene.edge, end)()
+        scene.edge.config["sites"] = sites
+        scene.edge.start()
+
+    demo, other = scene.edge.config["sites"]
+    restart([other, demo])
+    for name in ("demo", "other"):
+        scene.wait_for(f"sites.{name}.stored_bytes", stored[name]["stored_bytes"])
+    scene.flood(others, 2 * 32)
+    for path in ours.paths:
+        response = scene.get(path)
+        ours.check(path, response)
+        assert "hit" in cache_status(response), path
+    now = scene.wait_for("flights.active", 0)["sites"]
+    restart([other])
+    scene.wait_for("sites.other.stored_bytes", now["other"]["stored_bytes"])
+    assert scene.stats()["no_site"]["stored_bytes"] == now["demo"]["stored_bytes"]
+    scene.flood(others, 2 * 32)
+    scene.wait_for("no_site.stored_bytes", 0)
+
+
 @pytest.mark.parametrize("cache, message", [
     ({"guaranteed": "50%", "max": "40%"}, "is more than max"),
     ({"guaranteed": "101%"}, "is out of range"),

@@ -159,7 +159,7 @@ static void write_stored(struct buf *out, const struct snapshot *s)
     char scratch[32];
 
     begin_family(out, "arena_stored_bytes", "gauge", "Bytes of a site's objects in the arena.");
-    for (size_t i = LEDGER_NO_SITE + 1; i < s->ledger->site_count; i++) {
+    for (size_t i = LEDGER_NO_SITE; i < s->ledger->site_count; i++) {
         struct label label = {"site", site_name(s, i, scratch)};
 
         sample(out, "arena_stored_bytes", &label, 1, snapshot_stored_bytes(s, i));

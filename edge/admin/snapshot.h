@@ -40,7 +40,7 @@ void snapshot_release(struct snapshot *s);
 /* The name of a site id above LEDGER_NO_SITE; `scratch` holds it when the source has none. */
 const char *snapshot_site_name(const struct snapshot *s, size_t site_id, char scratch[32]);
 
-/* Of a site, in the arena. */
+/* Of a site, in the arena; LEDGER_NO_SITE: of those that have left the configuration. */
 uint64_t snapshot_stored_bytes(const struct snapshot *s, size_t site_id);
 
 /* Whether bytes sent for this cause are an object's, and not made by the edge itself. */

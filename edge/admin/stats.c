@@ -112,8 +112,7 @@ static void write_site(struct json *j, const char *name, const struct snapshot *
 
     json_open(j, name, '{');
     write_totals(j, site);
-    if (id != LEDGER_NO_SITE)
-        json_u64(j, "stored_bytes", snapshot_stored_bytes(s, id));
+    json_u64(j, "stored_bytes", snapshot_stored_bytes(s, id));
     write_cells(j, site);
     write_statuses(j, site);
     json_close(j, '}');

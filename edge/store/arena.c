@@ -177,20 +177,21 @@ static struct arena_region *live_region_at(struct arena *a, const struct arena_p
 }
 
 /* Never below zero: after a power loss what was counted is what was last written back, an estimate. */
-static void count_bytes(struct arena *a, struct arena_region *r, unsigned site, uint64_t bytes, int change)
+static void count_bytes(struct arena *a, struct arena_region *r, uint16_t number, uint64_t bytes, int change)
 {
-    uint32_t *units = &r->site_units[site <= a->sites ? site : 0];
+    unsigned site = sites_id(a->sites, number);
+    uint32_t *units = &r->site_units[site];
     uint32_t size = (uint32_t)(bytes / EXTENT_ALIGN), counted = size;
     if (change < 0 && *units < size)
         counted = *units;
     *units += change < 0 ? -counted : counted;
     uint64_t counted_bytes = (uint64_t)counted * EXTENT_ALIGN;
     r->live_bytes += change < 0 ? -counted_bytes : counted_bytes;
-    atomic_fetch_add_explicit(&a->site_bytes[site <= a->sites ? site : 0],
-                              change < 0 ? -counted_bytes : counted_bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&a->site_bytes[site], change < 0 ? -counted_bytes : counted_bytes,
+                              memory_order_relaxed);
 }
 
-void arena_count_object(struct arena *a, const struct arena_place *place, unsigned site, uint64_t bytes,
+void arena_count_object(struct arena *a, const struct arena_place *place, uint16_t number, uint64_t bytes,
                         int change)
 {
     pthread_mutex_lock(&a->mutex);
@@ -199,17 +200,17 @@ void arena_count_object(struct arena *a, const struct arena_place *place, unsign
         uint32_t count = atomic_load_explicit(&r->entry->objects, memory_order_relaxed);
         if (change > 0 || count > 0)
             atomic_store_explicit(&r->entry->objects, count + (uint32_t)change, memory_order_relaxed);
-        count_bytes(a, r, site, bytes, change);
+        count_bytes(a, r, number, bytes, change);
     }
     pthread_mutex_unlock(&a->mutex);
 }
 
-void arena_count_bytes(struct arena *a, const struct arena_place *place, unsigned site, uint64_t bytes)
+void arena_count_bytes(struct arena *a, const struct arena_place *place, uint16_t number, uint64_t bytes)
 {
     pthread_mutex_lock(&a->mutex);
     struct arena_region *r = live_region_at(a, place);
     if (r)
-        count_bytes(a, r, site, bytes, 1);
+        count_bytes(a, r, number, bytes, 1);
     pthread_mutex_unlock(&a->mutex);
 }
 
@@ -232,7 +233,7 @@ void arena_counted(struct arena *a)
 
 void arena_uncount_region(struct arena *a, struct arena_region *r)
 {
-    for (unsigned i = 0; i <= a->sites; i++) {
+    for (unsigned i = 0; i <= sites_count(a->sites); i++) {
         atomic_fetch_sub_explicit(&a->site_bytes[i], (uint64_t)r->site_units[i] * EXTENT_ALIGN,
                                   memory_order_relaxed);
         r->site_units[i] = 0;
@@ -250,7 +251,8 @@ void arena_forget_counts(struct arena *a)
 
 uint64_t arena_site_bytes(struct arena *a, unsigned site)
 {
-    return atomic_load_explicit(&a->site_bytes[site <= a->sites ? site : 0], memory_order_relaxed);
+    return site <= sites_count(a->sites) ? atomic_load_explicit(&a->site_bytes[site], memory_order_relaxed)
+                                         : 0;
 }
 
 void arena_stats(struct arena *a, struct arena_stats *ret_stats)

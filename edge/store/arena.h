@@ -25,6 +25,7 @@
 #include "store/superblock.h"
 
 struct arena;
+struct sites;
 
 #define ARENA_REGIONS_MIN 4u
 
@@ -38,7 +39,7 @@ struct arena_options {
         room_bytes;   /* to be left on the file system for other files of the arena, checked at the start */
     unsigned streams; /* wanted */
     struct prefetch *prefetch; /* brings what is not in memory; outlives it. NULL: all always is */
-    uint32_t sites;            /* by which bytes are counted: 1 to this; all others together as 0 */
+    const struct sites *sites; /* by which bytes are counted: those of no configured one as 0; outlives it */
 };
 
 /* Where something stands. */
@@ -113,15 +114,15 @@ struct arena_place arena_place_of(struct arena *a, struct store_region *r, uint6
 uint64_t arena_next_order(struct arena *a);
 
 /* Counts index entries, so that what is lost with a region is known without looking. `change`: 1 or -1;
- * bytes: 0 when they are not counted yet. */
-void arena_count_object(struct arena *a, const struct arena_place *place, unsigned site, uint64_t bytes,
+ * bytes: 0 when they are not counted yet. number: of the site. */
+void arena_count_object(struct arena *a, const struct arena_place *place, uint16_t number, uint64_t bytes,
                         int change);
 
 /* Of an object that was counted without its bytes. */
-void arena_count_bytes(struct arena *a, const struct arena_place *place, unsigned site, uint64_t bytes);
+void arena_count_bytes(struct arena *a, const struct arena_place *place, uint16_t number, uint64_t bytes);
 void arena_counted(struct arena *a);                       /* the bytes of all objects are counted by now */
 void arena_forget_counts(struct arena *a);                 /* the index is lost, and what it was counted by */
-uint64_t arena_site_bytes(struct arena *a, unsigned site); /* as far as they are counted */
+uint64_t arena_site_bytes(struct arena *a, unsigned site); /* its id; as far as they are counted */
 
 /* ---- syncing: data, then by the caller what refers to it, then the marks that say so ---- */
 

@@ -34,11 +34,18 @@ static bool is_put_off(const struct arena *a, const struct arena_region *r) /* u
     return r->put_off_at == a->evacuations + 1;
 }
 
+/* Nobody will ask for what is of no configured site. */
+static uint64_t left_bytes(const struct arena *a, const struct arena_region *r) /* under mutex */
+{
+    return sites_count(a->sites) > 0 ? (uint64_t)r->site_units[0] * EXTENT_ALIGN : 0;
+}
+
 static struct arena_candidate candidate_of(const struct arena *a, const struct arena_region *r)
 {
     return (struct arena_candidate){.slot = r->slot,
                                     .sequence = r->file_sequence,
                                     .live_bytes = a->is_counted ? r->live_bytes : a->region_bytes,
+                                    .left_bytes = left_bytes(a, r),
                                     .sealed_at_ms = r->sealed_at_ms};
 }
 

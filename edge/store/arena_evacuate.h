@@ -10,7 +10,8 @@
 
 struct arena_candidate {
     uint32_t slot, sequence;
-    uint64_t live_bytes;  /* of what is found in it; not more than its size while they are being counted */
+    uint64_t live_bytes; /* of what is found in it; not more than its size while they are being counted */
+    uint64_t left_bytes; /* of these, as far as they are counted: of sites that have left the configuration */
     int64_t sealed_at_ms; /* monotonic: when nothing more was appended to it */
 };
 

@@ -205,7 +205,7 @@ static void pool_init(struct arena *a)
         r->arena = a;
         r->slot = i;
         r->entry = &a->superblock->regions[i];
-        r->site_units = &a->site_units[(size_t)i * (a->sites + 1)];
+        r->site_units = &a->site_units[(size_t)i * (sites_count(a->sites) + 1)];
         r->region.fd = -1;
         list_init(&r->node);
     }
@@ -245,8 +245,8 @@ static struct arena *arena_new(const struct arena_options *options, struct folde
     a->pool_count = slots > a->budget_files ? slots : a->budget_files;
     a->sites = options->sites;
     a->pool = aligned_alloc(64, align_up(a->pool_count * sizeof(struct arena_region), 64));
-    a->site_units = calloc((size_t)a->pool_count * (a->sites + 1), sizeof(*a->site_units));
-    a->site_bytes = calloc(a->sites + 1, sizeof(*a->site_bytes));
+    a->site_units = calloc((size_t)a->pool_count * (sites_count(a->sites) + 1), sizeof(*a->site_units));
+    a->site_bytes = calloc(sites_count(a->sites) + 1, sizeof(*a->site_bytes));
     if (!a->pool || !a->site_units || !a->site_bytes) {
         free(a->pool);
         free(a->site_units);

@@ -11,6 +11,7 @@
 #include "store/arena.h"
 #include "store/arena_evacuate.h"
 #include "store/folder.h"
+#include "store/sites.h"
 #include "store/superblock.h"
 #include "store/watch.h"
 
@@ -31,7 +32,7 @@ struct arena_region {
     bool is_current; /* of its stream: appended to */
     bool is_chosen;  /* it is being evacuated */
     unsigned stream;
-    uint32_t *site_units;   /* of objects that are found here: bytes by site, in EXTENT_ALIGN */
+    uint32_t *site_units;   /* of objects that are found here: bytes by site id, in EXTENT_ALIGN */
     uint64_t live_bytes;    /* their sum */
     int64_t sealed_at_ms;   /* when it was no longer appended to; monotonic */
     uint64_t put_off_at;    /* arena.evacuations + 1 then: not again before another one has gone */
@@ -63,7 +64,7 @@ struct arena {
     uint32_t pool_count;
     struct arena_region *pool; /* by slot */
     uint32_t *site_units;      /* of all regions: one allocation */
-    uint32_t sites;
+    const struct sites *sites;
     _Atomic uint64_t *site_bytes; /* written under mutex */
     _Atomic uint64_t next_order;
     pthread_t thread;

@@ -80,13 +80,13 @@ static int evacuation_begin(struct disk *d, uint64_t objects)
                                   .regions_max = arena_slots(d->arena)};
     memcpy(&worth.seed, d->superblock->hash_secret, sizeof(worth.seed));
     d->worth = worth_new(&worth);
-    d->shares = shares_new(d->arena, o->shares, o->site_count, o->size_bytes, o->total_bytes);
+    d->shares = shares_new(d->arena, o->sites, o->site_count, o->size_bytes, o->total_bytes);
     struct evacuator_options options = {.arena = d->arena,
                                         .index = d->index,
                                         .worth = d->worth,
                                         .shares = d->shares,
                                         .hash_secret = d->superblock->hash_secret,
-                                        .sites = o->site_count};
+                                        .sites = d->sites};
     return d->worth && d->shares ? evacuator_new(&options, &d->evacuator) : -ENOMEM;
 }
 
@@ -114,8 +114,7 @@ static int disk_start(struct disk *d, struct buf *error)
     struct arena_options options = {.size_bytes = o->size_bytes,
                                     .region_bytes = o->region_bytes,
                                     .room_bytes = index_file_bytes(bucket_count),
-                                    .streams = WORTH_STREAMS,
-                                    .sites = o->site_count};
+                                    .streams = WORTH_STREAMS};
     int rv = arena_check(&options, o->path, error);
     if (rv == 0)
         rv = folder_open(o->path, error, &d->folder);
@@ -133,11 +132,14 @@ static int disk_start(struct disk *d, struct buf *error)
     }
     if (rv == 0 && !has_index) /* said before a new one is made: a kill must not make it forgotten */
         rv = superblock_forget_index(d->superblock);
+    if (rv == 0)
+        rv = sites_open(d->superblock, o->sites, o->site_count, &d->sites);
     if (rv < 0)
         buf_printf(error, "arena %s: it cannot be opened: %s", o->path, strerror(-rv));
     if (rv == 0 && (rv = prefetch_begin(d)) < 0)
         buf_printf(error, "arena %s: its threads cannot be started: %s", o->path, strerror(-rv));
     options.prefetch = d->prefetch;
+    options.sites = d->sites;
     if (rv == 0)
         rv = arena_open(&options, &d->folder, d->superblock, d->left, error, &d->arena);
     if (rv == 0)
@@ -170,6 +172,7 @@ static void release(struct disk *d)
         folder_close(&d->folder);
     evacuator_free(d->evacuator);
     shares_free(d->shares);
+    sites_free(d->sites);
     if (d->worth)
         worth_free(d->worth);
     free(d);
@@ -197,7 +200,7 @@ int disk_open(const struct disk_options *options, struct buf *error, struct disk
         return rv;
     }
     memcpy(d->hash_secret, d->superblock->hash_secret, HASH_SECRET_SIZE);
-    d->options.shares = NULL;
+    d->options.sites = NULL;
     d->is_other_secret = memcmp(d->hash_secret, options->hash_secret, HASH_SECRET_SIZE) != 0;
     *ret_disk = d;
     return 0;
@@ -273,6 +276,7 @@ bool disk_read_hit(struct disk *d, const struct store_key *key, const struct ind
     enum record_found found = record_read(hit->region, &hit->place, key, &o);
     if (found == RECORD_OK && !region_is_bad(hit->region)) {
         o.meta = hit->meta;
+        o.meta.site_id = (uint16_t)sites_id(d->sites, hit->meta.site_id);
         *ret_object = o;
         return true;
     }
@@ -297,6 +301,13 @@ bool disk_has_key(struct disk *d, const struct store_key *key)
         return false;
     region_unref(hit.region);
     return true;
+}
+
+struct store_meta disk_meta(const struct disk *d, const struct store_meta *meta)
+{
+    struct store_meta own = *meta;
+    own.site_id = sites_number(d->sites, meta->site_id);
+    return own;
 }
 
 /* Where the record of an object stands that was looked up; false: it was not. */
@@ -328,9 +339,10 @@ bool disk_refresh(struct disk *d, const struct store_key *key, const struct stor
                   const struct store_meta *meta)
 {
     struct arena_place place;
+    struct store_meta own = disk_meta(d, meta);
     bool is_there = place_of(d, o, &place), is_done = false;
     while (is_there && !is_done) {
-        is_done = index_update(d->index, key->hash, &place, meta);
+        is_done = index_update(d->index, key->hash, &place, &own);
         is_there = is_done || find_again(d, key, o, &place);
     }
     return is_done;

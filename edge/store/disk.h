@@ -14,6 +14,7 @@
 #include "store/keeper.h"
 #include "store/prefetch.h"
 #include "store/scrub.h"
+#include "store/sites.h"
 #include "store/store.h"
 
 struct disk_options {
@@ -26,8 +27,8 @@ struct disk_options {
     uint64_t epoch;             /* of the disks it is used with: see superblock.h */
     enum store_eviction eviction;
     uint32_t site_count;
-    const struct store_share *shares; /* of all disks together; for disk_open only */
-    uint64_t total_bytes;             /* of all disks */
+    const struct store_site *sites; /* their parts are of all disks together; for disk_open only */
+    uint64_t total_bytes;           /* of all disks */
 };
 
 /* For disk.c, store.c and store_writer.c. */
@@ -44,6 +45,7 @@ struct disk {
     struct keeper *keeper;
     struct scrub *scrub; /* NULL: never */
     struct worth *worth;
+    struct sites *sites; /* ids outside, numbers in records and index */
     struct shares *shares;
     struct evacuator *evacuator;
     struct prefetch *prefetch; /* NULL: nothing has to be waited for */
@@ -98,6 +100,9 @@ bool disk_has(const struct disk *d, const struct store_object *o);
 
 /* The key as this disk keeps it: its hash under the disk's own secret. */
 struct store_key disk_key(const struct disk *d, const struct store_key *key);
+
+/* A meta as records and index of this disk say it: with the number of its site. */
+struct store_meta disk_meta(const struct disk *d, const struct store_meta *meta);
 
 /* Adds to the sums; of a disk that is not used any more only what was counted since the start. */
 void disk_add_stats(struct disk *d, bool is_used, struct store_stats *stats);

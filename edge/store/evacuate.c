@@ -18,7 +18,7 @@
 
 struct evacuator {
     struct evacuator_options options;
-    uint64_t *gone_bytes; /* by site, of the region at hand: not kept */
+    uint64_t *gone_bytes; /* by site id, of the region at hand: not kept */
     counter_t kept_objects, kept_bytes, dropped_bytes, damaged, io_errors;
 };
 
@@ -62,7 +62,7 @@ static bool is_found(struct evacuator *e, const struct arena_place *place, struc
 static void judge(struct round *r, const struct arena_place *place, const struct record_seen *seen)
 {
     struct evacuator *e = r->e;
-    unsigned site = seen->meta.site_id <= e->options.sites ? seen->meta.site_id : 0;
+    unsigned site = sites_id(e->options.sites, seen->meta.site_id);
     enum share_say say = shares_ask(e->options.shares, site, seen->span_bytes, e->gone_bytes[site]);
     struct worth_object o = object_of(seen);
     r->live_bytes += seen->span_bytes;
@@ -214,7 +214,7 @@ static enum arena_fate evacuate(void *user, const struct arena_victim *victim)
     r.keepsakes = malloc((r.capacity + 1) * sizeof(*r.keepsakes));
     if (!r.keepsakes)
         r.capacity = 0;
-    memset(e->gone_bytes, 0, (e->options.sites + 1) * sizeof(*e->gone_bytes));
+    memset(e->gone_bytes, 0, (sites_count(e->options.sites) + 1) * sizeof(*e->gone_bytes));
     look(&r);
     bool is_done = copy_guaranteed(&r, max_bytes);
     if (!is_done && victim->may_stay) {
@@ -231,10 +231,17 @@ static enum arena_fate evacuate(void *user, const struct arena_victim *victim)
     return fate;
 }
 
+/* A region that is mostly of sites that have left the configuration goes before all that may be asked for. */
 static size_t pick(void *user, const struct arena_candidate *candidates, size_t count)
 {
     struct evacuator *e = user;
     struct worth_region regions[ARENA_CANDIDATES_MAX];
+    size_t left = 0;
+    for (size_t i = 1; i < count; i++)
+        if (candidates[i].left_bytes > candidates[left].left_bytes)
+            left = i;
+    if (candidates[left].left_bytes > candidates[left].live_bytes / 2)
+        return left;
     for (size_t i = 0; i < count; i++)
         regions[i] = (struct worth_region){.region = candidates[i].slot,
                                            .live_bytes = candidates[i].live_bytes,
@@ -251,7 +258,7 @@ static void on_lost(void *user, uint32_t slot)
 int evacuator_new(const struct evacuator_options *options, struct evacuator **ret_evacuator)
 {
     struct evacuator *e = calloc(1, sizeof(*e));
-    uint64_t *gone_bytes = calloc(options->sites + 1, sizeof(*gone_bytes));
+    uint64_t *gone_bytes = calloc(sites_count(options->sites) + 1, sizeof(*gone_bytes));
     if (!e || !gone_bytes) {
         free(e);
         free(gone_bytes);

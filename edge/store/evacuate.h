@@ -10,6 +10,7 @@
 #include "store/arena_evacuate.h"
 #include "store/index.h"
 #include "store/share.h"
+#include "store/sites.h"
 #include "store/worth.h"
 
 struct evacuator;
@@ -20,7 +21,7 @@ struct evacuator_options {
     struct worth *worth;
     const struct shares *shares;
     const uint8_t *hash_secret;
-    uint32_t sites;
+    const struct sites *sites;
 };
 
 /* All in `options` must outlive it. It works until the arena is stopped. 0 or -ENOMEM. */

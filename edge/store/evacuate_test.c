@@ -16,7 +16,7 @@
 
 struct test {
     struct fixture f;
-    struct store_share shares[SITES];
+    struct store_site sites[SITES];
     unsigned next;
 };
 
@@ -31,8 +31,9 @@ static int set_up(void **state)
     assert_non_null(t);
     fixture_init(&t->f);
     t->f.disk.size_bytes = REGIONS * FIXTURE_REGION_BYTES;
-    t->shares[0] = (struct store_share){t->f.disk.size_bytes / 4, 0};
-    t->f.options.shares = t->shares;
+    fixture_name_sites(t->sites, SITES);
+    t->sites[0].guaranteed_bytes = t->f.disk.size_bytes / 4;
+    t->f.options.sites = t->sites;
     t->f.options.site_count = SITES;
     assert_int_equal(fixture_open(&t->f), 0);
     *state = t;
@@ -99,7 +100,7 @@ static void test_without_a_guarantee_they_go(void **state)
 {
     struct test *t = *state;
     store_close(t->f.store);
-    t->shares[0].guaranteed_bytes = 0;
+    t->sites[0].guaranteed_bytes = 0;
     assert_int_equal(fixture_open(&t->f), 0);
     put_ours(t);
     flood(t, 2 * REGIONS);
@@ -113,7 +114,7 @@ static void test_whole_regions_of_guaranteed_objects_stay(void **state)
 {
     struct test *t = *state;
     store_close(t->f.store);
-    t->shares[0].guaranteed_bytes = t->f.disk.size_bytes * 6 / 10;
+    t->sites[0].guaranteed_bytes = t->f.disk.size_bytes * 6 / 10;
     assert_int_equal(fixture_open(&t->f), 0);
     unsigned count = (unsigned)(t->f.disk.size_bytes / 2 / 11000);
     for (unsigned i = 0; i < count; i++)
@@ -263,7 +264,7 @@ static void test_a_bound_holds(void **state)
 {
     struct test *t = *state;
     store_close(t->f.store);
-    t->shares[1].max_bytes = t->f.disk.size_bytes / 4;
+    t->sites[1].max_bytes = t->f.disk.size_bytes / 4;
     assert_int_equal(fixture_open(&t->f), 0);
     assert_true(admits(t, OTHERS, 2)); /* nothing had to go yet */
     flood(t, REGIONS);

@@ -18,12 +18,13 @@ enum share_say {
 struct shares;
 
 /* Of this arena, of size_bytes, which is one of several of total_bytes together: it answers for as large a
- * part of each share. Copies `items` (NULL: none). NULL: memory is out. */
-struct shares *shares_new(struct arena *arena, const struct store_share *items, uint32_t count,
+ * part of each share. NULL: memory is out. */
+struct shares *shares_new(struct arena *arena, const struct store_site *sites, uint32_t count,
                           uint64_t size_bytes, uint64_t total_bytes);
 void shares_free(struct shares *s); /* NULL is fine */
 
-/* What to do with an object of the site, of which `gone_bytes` are about to go already. */
+/* What to do with an object of the site (its id), of which `gone_bytes` are about to go already. What is of
+ * no configured site goes; where none is configured, nothing is said. */
 enum share_say shares_ask(const struct shares *s, unsigned site, uint64_t object_bytes, uint64_t gone_bytes);
 
 #endif

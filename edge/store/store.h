@@ -45,8 +45,10 @@ enum store_eviction {
     STORE_EVICT_FIFO,
 };
 
-/* What a site is sure of, and what it may have at most (0: no bound), of the bytes on disk. */
-struct store_share {
+/* A site by the name that it keeps, wherever it stands in the configuration; what it is sure of, and what it
+ * may have at most (0: no bound), of the bytes on disk. */
+struct store_site {
+    const char *name;
     uint64_t guaranteed_bytes, max_bytes;
 };
 
@@ -65,8 +67,8 @@ struct store_options {
     uint32_t sync_interval_ms; /* how long what was stored may not be on the disk yet; 0: the default (3 s) */
     uint64_t scrub_interval_ms; /* in which all that is kept is read once to verify it; 0: never */
     enum store_eviction eviction;
-    uint32_t site_count;              /* their ids are 1 to this */
-    const struct store_share *shares; /* by site id - 1; NULL: none. For store_open only */
+    uint32_t site_count;            /* their ids are 1 to this; at most 65535 */
+    const struct store_site *sites; /* by site id - 1. For store_open only */
 };
 
 struct store_key {
@@ -83,9 +85,9 @@ struct store_meta {
     uint32_t stale_if_error_s;
     uint64_t total_size_bytes; /* of the whole representation, of which this object may be a slice */
     uint32_t purge_generation; /* the cache layer's: purges up to this one have been applied to it */
-    uint16_t site_id;
-    uint8_t content_class; /* enum content_class */
-    uint8_t flags;         /* the cache layer's; the store keeps them */
+    uint16_t site_id;          /* 0: of no site, or of one that is not configured */
+    uint8_t content_class;     /* enum content_class */
+    uint8_t flags;             /* the cache layer's; the store keeps them */
 };
 
 #define STORE_KEY_TEXT_MAX ((size_t)16 * 1024)

@@ -72,7 +72,7 @@ static int open_disk(struct store *s, const struct store_options *o, size_t numb
                                    .epoch = s->epoch,
                                    .eviction = o->eviction,
                                    .site_count = o->site_count,
-                                   .shares = o->shares};
+                                   .sites = o->sites};
     for (size_t i = 0; i < o->disk_count; i++)
         options.total_bytes += o->disks[i].size_bytes;
     return disk_open(&options, error, &s->disks[number]);

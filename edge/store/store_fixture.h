@@ -29,6 +29,16 @@ struct fixture {
     char key_text[64];
 };
 
+/* Names for sites: "s1" is the first. For the process. */
+static inline void fixture_name_sites(struct store_site *sites, uint32_t count)
+{
+    static char names[UINT16_MAX][12];
+    for (uint32_t i = 0; i < count; i++) {
+        snprintf(names[i], sizeof(names[i]), "s%u", (unsigned)i + 1);
+        sites[i].name = names[i];
+    }
+}
+
 static inline int fixture_open(struct fixture *f)
 {
     buf_clear(&f->error);

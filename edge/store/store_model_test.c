@@ -251,17 +251,18 @@ static uint64_t number_from(const char *name, uint64_t otherwise)
 static void run(bool has_guarantees)
 {
     struct fixture f;
-    struct store_share *shares = calloc(SITES, sizeof(*shares));
-    assert_non_null(shares);
+    struct store_site *sites = calloc(SITES, sizeof(*sites));
+    assert_non_null(sites);
+    fixture_name_sites(sites, SITES);
     for (unsigned i = 0; i < SITES && has_guarantees; i++) /* an object's site is its seed */
-        shares[i].guaranteed_bytes = (i + 1) % 4 == 0 ? BODY_MAX : 0;
+        sites[i].guaranteed_bytes = (i + 1) % 4 == 0 ? BODY_MAX : 0;
     uint64_t seed = number_from("SHOREBREAK_SEED", clock_monotonic_us());
     uint64_t rounds = number_from("SHOREBREAK_ROUNDS", ROUNDS_DEFAULT);
     printf("SHOREBREAK_SEED=%" PRIu64 "\n", seed);
     fixture_init(&f);
     f.disk.size_bytes = REGIONS * FIXTURE_REGION_BYTES;
     f.options.site_count = SITES;
-    f.options.shares = shares;
+    f.options.sites = sites;
     log_set_level(LOG_ERROR); /* the shares are more than there is */
     assert_int_equal(fixture_open(&f), 0);
     struct model m = {.f = &f, .random = seed, .has_guarantees = has_guarantees};
@@ -278,7 +279,7 @@ static void run(bool has_guarantees)
     assert_true(has_guarantees == (m.kept_earlier + fixture_stats(&f).kept_bytes > 0) ||
                 rounds < ROUNDS_DEFAULT);
     fixture_fini(&f);
-    free(shares);
+    free(sites);
 }
 
 static void test_random_operations(void **state)

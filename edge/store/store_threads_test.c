@@ -132,17 +132,18 @@ static void test_threads_see_whole_objects(void **state)
 static void test_threads_see_whole_objects_written_again(void **state)
 {
     struct fixture *f = *state;
-    struct store_share *shares = calloc(UINT16_MAX, sizeof(*shares));
-    assert_non_null(shares);
+    struct store_site *sites = calloc(UINT16_MAX, sizeof(*sites));
+    assert_non_null(sites);
+    fixture_name_sites(sites, UINT16_MAX);
     for (unsigned i = 0; i < UINT16_MAX; i++) /* an object's site is its seed: keys that 4 divides */
-        shares[i].guaranteed_bytes = (i + 1) % 4 == 0 ? 40000 : 0;
+        sites[i].guaranteed_bytes = (i + 1) % 4 == 0 ? 40000 : 0;
     store_close(f->store);
     f->options.site_count = UINT16_MAX;
-    f->options.shares = shares;
+    f->options.sites = sites;
     log_set_level(LOG_ERROR); /* they come to more than there is */
     assert_int_equal(fixture_open(f), 0);
     log_set_level(LOG_INFO);
-    free(shares);
+    free(sites);
     test_threads_see_whole_objects(state);
     assert_true(fixture_stats(f).kept_bytes > 0);
 }

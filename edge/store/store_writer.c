@@ -184,12 +184,13 @@ static int seal_kept(struct store_writer *w, const struct store_key *key, struct
 {
     struct disk *d = w->disk;
     struct store_key own = disk_key(d, key);
+    struct store_meta own_meta = disk_meta(d, meta);
     arena_trim(d->arena, &w->extent, body_end(w));
     struct record r = {.state = RECORD_SEALED,
                        .extent = w->extent,
                        .key = own,
                        .head = head,
-                       .meta = *meta,
+                       .meta = own_meta,
                        .hint = w->hint,
                        .order = arena_next_order(d->arena),
                        .body_size_bytes = w->written_bytes,
@@ -203,7 +204,7 @@ static int seal_kept(struct store_writer *w, const struct store_key *key, struct
         return rv;
     }
     struct worth_object o = {.id = own.hash.low, .size_bytes = taken, .hint = w->hint};
-    index_insert(d->index, own.hash, &w->extent.place, taken, meta);
+    index_insert(d->index, own.hash, &w->extent.place, taken, &own_meta);
     worth_stored(d->worth, w->extent.place.slot, &o, (int64_t)clock_monotonic_ms());
     store_forget_elsewhere(w->store, d, key);
     counter_add_shared(&d->written_bytes, used);

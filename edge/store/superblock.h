@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The superblock says what an arena is (format, geometry, identity, secret), how it was left, and which
- * region stands in which slot. It is a mapped file: a process that is killed leaves it as it last was, and
- * the boot id tells whether the page cache that kept it is still the same.
+ * The superblock says what an arena is (format, geometry, identity, secret), how it was left, which region
+ * stands in which slot, and which number is which site's. It is a mapped file: a process that is killed
+ * leaves it as it last was, and the boot id tells whether the page cache that kept it is still the same.
  */
 #ifndef STORE_SUPERBLOCK_H
 #define STORE_SUPERBLOCK_H
@@ -13,9 +13,10 @@
 #include "base/hash.h"
 #include "store/folder.h"
 
-#define ARENA_FORMAT_VERSION   3u
+#define ARENA_FORMAT_VERSION   4u
 #define ARENA_BYTE_ORDER       0x01020304u
 #define SUPERBLOCK_REGIONS_MAX 32768u
+#define SUPERBLOCK_SITES_MAX   65536u
 #define BOOT_ID_SIZE           40
 
 enum region_state { REGION_FREE, REGION_SPARE, REGION_LIVE };
@@ -54,6 +55,7 @@ struct superblock {
     uint32_t scrub_slot;    /* that is read next, to compare it with its sums */
     char unused[3972];
     struct superblock_region regions[SUPERBLOCK_REGIONS_MAX];
+    uint64_t sites[SUPERBLOCK_SITES_MAX]; /* by number: the sum of the name; 0: given to none (sites.h) */
 };
 
 /* What stands before a region's records, in a page of its own. */
