@@ -243,6 +243,8 @@ CONFIG proxy.config.exec_thread.autoconfig INT 0
 CONFIG proxy.config.exec_thread.limit INT {workers}
 CONFIG proxy.config.cache.ram_cache.size INT {ram_bytes}
 CONFIG proxy.config.cache.enable_read_while_writer INT 1
+CONFIG proxy.config.http.cache.max_open_read_retries INT 5
+CONFIG proxy.config.http.cache.open_read_retry_time INT 100
 CONFIG proxy.config.cache.max_doc_size INT 0
 CONFIG proxy.config.http.background_fill_active_timeout INT 0
 CONFIG proxy.config.http.background_fill_completed_threshold FLOAT 0.0
