@@ -548,7 +548,7 @@ void request_env_relieve(struct request_env *env)
 
 void request_start(struct request_env *env, struct exchange *x)
 {
-    static const struct exchange_events events = {on_writable, on_gone};
+    static const struct exchange_events events = {on_writable, on_gone, NULL};
     struct request *r = request_new(env);
     if (!r) {
         exchange_abort(x);

@@ -71,8 +71,8 @@ static void ignore_gone(struct exchange *x, const char *reason)
     (void)reason;
 }
 
-static const struct exchange_events pump_events = {on_writable, on_gone};
-static const struct exchange_events no_events = {ignore_writable, ignore_gone};
+static const struct exchange_events pump_events = {on_writable, on_gone, NULL};
+static const struct exchange_events no_events = {ignore_writable, ignore_gone, NULL};
 
 static void begin_fields(struct exchange *x, struct buf *fields)
 {

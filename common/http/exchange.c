@@ -92,8 +92,8 @@ static void on_reply_gone(struct exchange *x, const char *reason)
     (void)reason;
 }
 
-static const struct exchange_events rest_events = {on_rest_writable, on_rest_gone};
-static const struct exchange_events reply_events = {NULL, on_reply_gone};
+static const struct exchange_events rest_events = {on_rest_writable, on_rest_gone, NULL};
+static const struct exchange_events reply_events = {NULL, on_reply_gone, NULL};
 
 static void send_rest_later(struct exchange *x, const char *data, size_t size)
 {

@@ -158,7 +158,7 @@ static void on_gone(struct exchange *x, const char *reason)
 
 static void on_request(struct exchange *x, void *user)
 {
-    static const struct exchange_events events = {send_left, on_gone};
+    static const struct exchange_events events = {send_left, on_gone, NULL};
     struct stage *stage = user;
     bool chunked = slice_equal(x->request->target, SLICE_LITERAL("/chunked"));
 

@@ -84,7 +84,7 @@ static inline void stage_send_left(struct exchange *x)
 
 static inline struct visit *stage_visit(struct stage *stage, struct exchange *x)
 {
-    static const struct exchange_events events = {stage_send_left, stage_on_gone};
+    static const struct exchange_events events = {stage_send_left, stage_on_gone, NULL};
     struct visit *v = calloc(1, sizeof(*v));
 
     v->stage = stage;

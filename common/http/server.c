@@ -631,7 +631,7 @@ static void on_deadline(struct timer *t)
     }
 }
 
-static const struct stream_events stream_events = {on_open, on_readable, on_writable};
+static const struct stream_events stream_events = {on_open, on_readable, on_writable, NULL};
 
 /* --- The server. --- */
 

@@ -75,7 +75,7 @@ static void send_left(struct exchange *x)
     exchange_finish(x);
 }
 
-static const struct exchange_events events = {send_left, on_gone};
+static const struct exchange_events events = {send_left, on_gone, NULL};
 
 static void send_text(struct exchange *x, const char *text)
 {

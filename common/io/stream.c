@@ -98,13 +98,20 @@ static bool encrypts(const struct stream *s)
     return s->tls && !tls_session_is_ktls(s->tls);
 }
 
+bool stream_is_early(const struct stream *s)
+{
+    return s->tls && tls_session_is_early(s->tls);
+}
+
 static int wanted_when_open(const struct stream *s)
 {
     int events = 0;
 
     if (s->want_write || has_unsent(s))
         events |= UV_WRITABLE;
-    if (s->peer_ended || (!s->want_read && s->noticed != NOTICE_NONE))
+    if (stream_is_early(s)) /* the handshake goes on, whether or not the owner reads */
+        events |= UV_READABLE | UV_DISCONNECT;
+    else if (s->peer_ended || (!s->want_read && s->noticed != NOTICE_NONE))
         events |= s->noticed == NOTICE_RESET ? 0 : UV_PRIORITIZED;
     else
         events |= s->want_read || !s->input_waits ? UV_READABLE | UV_DISCONNECT : UV_DISCONNECT;
@@ -178,6 +185,8 @@ static void handshake(struct stream *s)
 
     if (status == 0 || status == -EAGAIN)
         status = tls_session_handshake(s->tls);
+    if (status == -EAGAIN && tls_session_is_early(s->tls))
+        status = 0;
     if (status != -EAGAIN)
         finish_opening(s, status);
 }
@@ -221,6 +230,35 @@ static void end_writing(struct stream *s)
         s->error = -errno;
 }
 
+/* After close_notify on TLS. */
+static void end_stream(struct stream *s)
+{
+    int status = s->tls ? tls_session_end(s->tls) : 0;
+
+    if (status == 0)
+        end_writing(s);
+    else if (status != -EAGAIN) /* else handle_writable does it once the records are out */
+        s->error = status;
+}
+
+/* The rest of the handshake of a stream that is open already. */
+static void go_on_with_handshake(struct stream *s)
+{
+    int status = tls_session_handshake(s->tls);
+
+    if (status == -EAGAIN)
+        return;
+    if (status < 0) {
+        s->error = status;
+        s->events->on_readable(s->user); /* reading says it */
+        return;
+    }
+    if (s->ended)
+        end_stream(s);
+    if (s->events->on_secure)
+        s->events->on_secure(s->user);
+}
+
 static void handle_writable(struct stream *s)
 {
     if (has_unsent(s)) {
@@ -230,7 +268,7 @@ static void handle_writable(struct stream *s)
             return;
         if (status < 0)
             s->error = status;
-        else if (s->ended)
+        else if (s->ended && !stream_is_early(s))
             end_writing(s);
     }
     if (s->want_write) {
@@ -262,6 +300,8 @@ static void handle_events(struct stream *s, int events)
 {
     if (events & UV_WRITABLE)
         handle_writable(s);
+    if (s->state == STREAM_OPEN && !s->error && stream_is_early(s) && events & ~UV_WRITABLE)
+        go_on_with_handshake(s);
     if (s->state == STREAM_OPEN && !s->error && events & ~UV_WRITABLE)
         handle_readable(s, events);
 }
@@ -642,8 +682,6 @@ uint64_t stream_acked_bytes(const struct stream *s)
 
 int stream_shutdown(struct stream *s)
 {
-    int status;
-
     if (s->error)
         return s->error;
     if (!CHECK(s->state == STREAM_OPEN))
@@ -652,11 +690,8 @@ int stream_shutdown(struct stream *s)
         return 0;
     s->ended = true;
     s->want_write = false;
-    status = s->tls ? tls_session_end(s->tls) : 0;
-    if (status == 0)
-        end_writing(s);
-    else if (status != -EAGAIN) /* else handle_writable does it once the records are out */
-        s->error = status;
+    if (!stream_is_early(s)) /* else it follows the handshake */
+        end_stream(s);
     settle(s);
     return s->error;
 }

@@ -96,7 +96,7 @@ static void on_writable(void *user)
         e->writable(e);
 }
 
-static const struct stream_events events = {on_open, on_readable, on_writable};
+static const struct stream_events events = {on_open, on_readable, on_writable, NULL};
 
 static void on_connection(void *user, int fd, const struct addr *peer)
 {

@@ -19,6 +19,12 @@ SSL *tls_client_connection(struct tls_client *t, const char *server_name);
 /* Whether the kernel may be asked to encrypt. */
 bool tls_server_has_ktls(const struct tls_server *t);
 
+/* Whether clients may send early data. */
+bool tls_server_takes_early(const struct tls_server *t);
+
+/* Some of a client's early data was taken. */
+void tls_server_note_early(struct tls_server *t);
+
 /* A handshake has ended well. */
 void tls_server_note_open(struct tls_server *t, const SSL *ssl, bool is_ktls);
 

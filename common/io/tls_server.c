@@ -20,6 +20,7 @@
 #include "tls_identity.h"
 #include "tls_ktls.h"
 #include "tls_private.h"
+#include "tls_session.h"
 #include "tls_ticket.h"
 
 /* None that costs us much and a client little: OpenSSL's own list has finite fields of 8192 bits. */
@@ -41,9 +42,10 @@ struct tls_server {
     void *user;
     SSL_CTX *base;
     struct tls_tickets *tickets;
-    bool has_ktls;
+    bool has_ktls, takes_early;
     struct tls_identity_stats identity_stats;
     counter_t reloads, reload_failures, full, resumed, unknown_names, ktls, user_space, key_updates;
+    counter_t early, early_rejected;
     pthread_mutex_t mutex;
     size_t count;
     struct place places[];
@@ -107,6 +109,19 @@ static int choose_identity(SSL *ssl, int *ret_alert, void *user)
     return sent ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
 }
 
+/* Who sends early data is answered while the handshake goes on. OpenSSL gives the kernel its keys before, and
+ * would write behind its back: such a connection is encrypted here to its end. */
+static int on_client_hello(SSL *ssl, int *unused_alert, void *unused)
+{
+    const unsigned char *content;
+    size_t size;
+
+    (void)unused_alert, (void)unused;
+    if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_early_data, &content, &size) == 1)
+        tls_session_leave_kernel(SSL_get_app_data(ssl));
+    return SSL_CLIENT_HELLO_SUCCESS;
+}
+
 SSL *tls_server_connection(struct tls_server *t)
 {
     return SSL_new(t->base);
@@ -117,10 +132,22 @@ bool tls_server_has_ktls(const struct tls_server *t)
     return t->has_ktls;
 }
 
+bool tls_server_takes_early(const struct tls_server *t)
+{
+    return t->takes_early;
+}
+
+void tls_server_note_early(struct tls_server *t)
+{
+    counter_add_shared(&t->early, 1);
+}
+
 void tls_server_note_open(struct tls_server *t, const SSL *ssl, bool is_ktls)
 {
     counter_add_shared(SSL_session_reused(ssl) ? &t->resumed : &t->full, 1);
     counter_add_shared(is_ktls ? &t->ktls : &t->user_space, 1);
+    if (SSL_get_early_data_status(ssl) == SSL_EARLY_DATA_REJECTED)
+        counter_add_shared(&t->early_rejected, 1);
 }
 
 void tls_server_note_key_update(struct tls_server *t)
@@ -146,6 +173,10 @@ static SSL_CTX *context_new(const struct tls_server *t)
     SSL_CTX_set_alpn_select_cb(c, choose_protocol, NULL);
     if (t->has_ktls)
         SSL_CTX_set_options(c, SSL_OP_ENABLE_KTLS);
+    if (t->takes_early) { /* tickets are not kept, so nobody knows which have been used: see docs/tls.md */
+        SSL_CTX_set_options(c, SSL_OP_NO_ANTI_REPLAY);
+        SSL_CTX_set_max_early_data(c, TLS_EARLY_DATA_MAX);
+    }
     tls_tickets_attach(t->tickets, c);
     return c;
 }
@@ -230,6 +261,8 @@ void tls_server_stats(struct tls_server *t, struct tls_server_stats *ret_stats)
         .ktls_key_updates = counter_read(&t->key_updates),
         .stapled = counter_read(&t->identity_stats.stapled),
         .not_stapled = counter_read(&t->identity_stats.not_stapled),
+        .early_data = counter_read(&t->early),
+        .early_data_rejected = counter_read(&t->early_rejected),
         .ticket_epoch = tls_tickets_epoch(t->tickets, clock_wall_ms() / 1000),
     };
 }
@@ -283,6 +316,7 @@ static int set_up(struct tls_server *t, const struct tls_server_options *options
     uint64_t rotation_ms = options->ticket_rotation_ms ? options->ticket_rotation_ms : TICKET_ROTATION_MS;
     int status;
 
+    t->takes_early = options->early_data;
     t->has_ktls = !options->without_ktls && tls_ktls_is_available();
     status = tls_tickets_new(options->ticket_secret_paths, options->ticket_secret_count, rotation_ms / 1000,
                              clock_wall_ms() / 1000, error, &t->tickets);
@@ -303,6 +337,8 @@ static int set_up(struct tls_server *t, const struct tls_server_options *options
         return status;
     SSL_CTX_set_tlsext_servername_callback(t->base, choose_identity);
     SSL_CTX_set_tlsext_servername_arg(t->base, t);
+    if (t->has_ktls && t->takes_early)
+        SSL_CTX_set_client_hello_cb(t->base, on_client_hello, NULL);
     return 0;
 }
 

@@ -12,6 +12,9 @@
  * Where the kernel encrypts (kTLS), OpenSSL writes to the socket itself, and gives the kernel the keys at the
  * end of the handshake. From then on what the stream writes is plain, and only what OpenSSL has to say of its
  * own (alerts, tickets) still goes through here. Reading is the same in both cases.
+ *
+ * Early data is read by the handshake as it comes and kept until it is asked for, at most TLS_EARLY_DATA_MAX
+ * of it: so the handshake goes on whether or not the owner reads.
  */
 #include "tls_session.h"
 
@@ -23,6 +26,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "base/guard.h"
 #include "loop_private.h"
 #include "tls_ktls.h"
@@ -54,6 +58,11 @@ struct tls_session {
     unsigned reads_left; /* calls of recv until the next turn */
     bool is_drained;     /* recv gave less than it could: the socket had no more, in this turn */
     bool read_exhausted; /* the last SSL_read wanted bytes that are not there yet */
+
+    bool awaits_early; /* early data may still come */
+    bool is_early;     /* some has come, and the handshake is not complete */
+    char *early;       /* what of it was not read; NULL: none */
+    size_t early_size, early_start;
 
     bool is_ktls;        /* the kernel encrypts */
     bool wants_write;    /* OpenSSL writes to the socket itself, and found it full */
@@ -278,6 +287,7 @@ int tls_session_accept(struct loop *l, int fd, struct tls_server *server, struct
     if (status < 0)
         return status;
     t->server = tls_server_ref(server);
+    t->awaits_early = tls_server_takes_early(server);
     SSL_set_accept_state(t->ssl);
     *ret_session = t;
     return 0;
@@ -303,6 +313,7 @@ void tls_session_free(struct tls_session *t)
     SSL_free(t->ssl);
     tls_server_unref(t->server);
     free(t->unsent);
+    free(t->early);
     free(t);
 }
 
@@ -356,23 +367,97 @@ static void settle_on_kernel(struct tls_session *t)
         tls_server_note_open(t->server, t->ssl, t->is_ktls);
 }
 
+void tls_session_leave_kernel(struct tls_session *t)
+{
+    BIO *in = SSL_get_rbio(t->ssl);
+
+    SSL_clear_options(t->ssl, SSL_OP_ENABLE_KTLS);
+    if (SSL_get_wbio(t->ssl) == in)
+        return;
+    BIO_up_ref(in);
+    SSL_set0_wbio(t->ssl, in);
+}
+
+static int keep_early(struct tls_session *t, const char *data, size_t size)
+{
+    char *early;
+
+    if (!CHECK(size <= TLS_EARLY_DATA_MAX - t->early_size)) /* OpenSSL counts */
+        return -EPROTO;
+    early = realloc(t->early, t->early_size + size);
+    if (!early)
+        return -ENOMEM;
+    memcpy(early + t->early_size, data, size);
+    t->early = early;
+    t->early_size += size;
+    if (!t->is_early)
+        tls_server_note_early(t->server);
+    t->is_early = true;
+    return 0;
+}
+
+/* The handshake as far as the end of early data. 0: none comes any more. */
+static int take_early(struct tls_session *t)
+{
+    char *data = loop_scratch(t->loop) + RECORDS_SIZE;
+    int status = 0;
+    size_t n;
+
+    while (status == 0) {
+        switch (SSL_read_early_data(t->ssl, data, PLAIN_SIZE, &n)) {
+        case SSL_READ_EARLY_DATA_SUCCESS: status = keep_early(t, data, n); break;
+        case SSL_READ_EARLY_DATA_FINISH: t->awaits_early = false; return 0;
+        default: status = outcome(t, 0); return status == 0 ? -ECONNRESET : status;
+        }
+    }
+    return status;
+}
+
+static int complete_handshake(struct tls_session *t)
+{
+    int result = SSL_do_handshake(t->ssl), status;
+
+    if (result == 1) {
+        t->is_early = false;
+        settle_on_kernel(t);
+        return 0;
+    }
+    status = outcome(t, result);
+    return status == 0 ? -ECONNRESET : status;
+}
+
 int tls_session_handshake(struct tls_session *t)
 {
-    int result, status, sent;
+    int status, sent;
 
     ERR_clear_error();
     t->reads_left = READS_MAX;
     t->is_drained = false;
-    result = SSL_do_handshake(t->ssl);
-    status = result == 1 ? 0 : outcome(t, result);
-    if (result == 1)
-        settle_on_kernel(t);
-    if (result != 1 && status == 0)
-        status = -ECONNRESET;
+    status = t->awaits_early ? take_early(t) : 0;
+    if (status == 0)
+        status = complete_handshake(t);
     if (status == -EPROTO && !t->server)
         tls_log_failure(t->ssl);
     sent = send_gathered(t, false); /* an alert, too */
     return status == 0 || status == -EAGAIN ? (sent < 0 ? sent : status) : status;
+}
+
+bool tls_session_is_early(const struct tls_session *t)
+{
+    return t->is_early;
+}
+
+static ssize_t read_early(struct tls_session *t, void *data, size_t size)
+{
+    size = size_min(size, t->early_size - t->early_start);
+    memcpy(data, t->early + t->early_start, size);
+    t->early_start += size;
+    if (t->early_start < t->early_size)
+        return (ssize_t)size;
+    free(t->early);
+    t->early = NULL;
+    t->early_size = t->early_start = 0;
+    return (ssize_t)size;
 }
 
 ssize_t tls_session_read(struct tls_session *t, void *data, size_t size)
@@ -380,6 +465,10 @@ ssize_t tls_session_read(struct tls_session *t, void *data, size_t size)
     size_t n = 0;
     int result, status = 0;
 
+    if (t->early)
+        return read_early(t, data, size);
+    if (t->is_early) /* the handshake reads */
+        return -EAGAIN;
     ERR_clear_error();
     t->reads_left = READS_MAX;
     t->is_drained = false;
@@ -399,7 +488,7 @@ ssize_t tls_session_read(struct tls_session *t, void *data, size_t size)
 
 bool tls_session_has_input(const struct tls_session *t)
 {
-    return !t->read_exhausted && SSL_has_pending(t->ssl);
+    return t->early || (!t->is_early && !t->read_exhausted && SSL_has_pending(t->ssl));
 }
 
 /* --- writing
@@ -412,6 +501,12 @@ static int give_up_lost(struct tls_session *t)
     return t->socket_error = -EIO;
 }
 
+static bool encrypt_some(struct tls_session *t, const char *data, size_t size, size_t *ret_size)
+{
+    return (t->is_early ? SSL_write_early_data(t->ssl, data, size, ret_size)
+                        : SSL_write_ex(t->ssl, data, size, ret_size)) == 1;
+}
+
 static int encrypt(struct tls_session *t, const char *data, size_t size)
 {
     const char *begin = data;
@@ -419,7 +514,7 @@ static int encrypt(struct tls_session *t, const char *data, size_t size)
 
     ERR_clear_error();
     while (size > 0) {
-        if (SSL_write_ex(t->ssl, data, t->small_left > 0 ? size_min(size, RECORD_SMALL) : size, &n) != 1) {
+        if (!encrypt_some(t, data, t->small_left > 0 ? size_min(size, RECORD_SMALL) : size, &n)) {
             t->gathered_size = 0;
             return t->socket_error = -EPROTO;
         }

@@ -23,6 +23,11 @@ void tls_session_free(struct tls_session *t); /* sends nothing; NULL is fine */
  * TLS failed; else the socket did. */
 int tls_session_handshake(struct tls_session *t);
 
+/* The handshake is not complete, and some of the client's early data is there to be read: reading and writing
+ * are possible from then on. It is not complete before tls_session_handshake, which is to be called as
+ * before, has answered 0; tls_session_end is for afterwards. */
+bool tls_session_is_early(const struct tls_session *t);
+
 /* As stream_read. A client's session takes an end without close_notify for -ECONNRESET: what came may be cut
  * short. */
 ssize_t tls_session_read(struct tls_session *t, void *data, size_t size);
@@ -40,6 +45,9 @@ size_t tls_session_room(const struct tls_session *t);
 bool tls_session_has_unsent(const struct tls_session *t);
 int tls_session_flush(struct tls_session *t); /* 0: all is sent; -EAGAIN: not all; else broken */
 int tls_session_end(struct tls_session *t);   /* close_notify, the socket is shut down next; as flush */
+
+/* Within the handshake: the kernel is not to encrypt. */
+void tls_session_leave_kernel(struct tls_session *t);
 
 /* The kernel encrypts: bytes are written to the socket as they are, not with the functions above. */
 bool tls_session_is_ktls(const struct tls_session *t);

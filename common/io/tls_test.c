@@ -21,6 +21,7 @@
 #include "io/stream.h"
 
 #define NOTHING_YET 1
+#define EARLY_TEXT  "echo me"
 
 /* What an OpenSSL client wants, and what it got. */
 struct visitor {
@@ -31,11 +32,14 @@ struct visitor {
     const char *protocols;   /* ALPN, or NULL */
     bool key_update;
     SSL_SESSION *session; /* to resume; replaced by the new one */
+    size_t early_size;    /* of early data to send, of EARLY_TEXT again and again; 0: none */
 
     bool connected;
     bool echoed;
     bool reused;
-    int error; /* the reason of the first OpenSSL error */
+    bool early_taken;
+    bool ended_well; /* close_notify came */
+    int error;       /* the reason of the first OpenSSL error */
     char certificate[100], protocol[32], cipher[64];
 };
 
@@ -43,6 +47,10 @@ struct side {
     struct world *world;
     struct stream *stream;
     int open_status;
+    bool ends;                      /* after it has answered */
+    size_t early_bytes, late_bytes; /* read before and after the handshake was complete */
+    unsigned secure_count;
+    ssize_t broken; /* what a read has said */
 };
 
 struct world {
@@ -55,7 +63,7 @@ struct world {
     char chosen_name[100];
     char chosen_ip[ADDR_TEXT_MAX];
     unsigned choose_count;
-    bool stop_when_accepted;
+    bool stop_when_accepted, stop_when_early;
 };
 
 static int choose(void *user, struct slice name, const char *local_ip)
@@ -85,13 +93,34 @@ static void on_readable(void *user) /* echoes */
 {
     struct side *s = user;
     char data[1000];
+    bool is_early = stream_is_early(s->stream);
     ssize_t n = stream_read(s->stream, data, sizeof(data));
 
-    if (n > 0)
+    if (n > 0) {
+        *(is_early ? &s->early_bytes : &s->late_bytes) += (size_t)n;
         assert_int_equal(stream_writev(s->stream, &(struct iovec){data, (size_t)n}, 1, false), n);
+        if (s->ends)
+            assert_int_equal(stream_shutdown(s->stream), 0);
+        if (is_early && s->world->stop_when_early)
+            loop_stop(s->world->loop);
+    }
+    if (n < 0 && n != -EAGAIN) {
+        s->broken = n;
+        if (s->world->stop_when_early)
+            loop_stop(s->world->loop);
+    }
 }
 
-static const struct stream_events events = {.on_open = on_open, .on_readable = on_readable};
+static void on_secure(void *user)
+{
+    struct side *s = user;
+
+    assert_false(stream_is_early(s->stream));
+    s->secure_count++;
+}
+
+static const struct stream_events events = {
+    .on_open = on_open, .on_readable = on_readable, .on_secure = on_secure};
 
 static void on_connection(void *user, int fd, const struct addr *peer)
 {
@@ -99,7 +128,7 @@ static void on_connection(void *user, int fd, const struct addr *peer)
 
     (void)peer;
     stream_close(w->accepted.stream); /* the visitor before this one */
-    w->accepted.open_status = NOTHING_YET;
+    w->accepted = (struct side){.world = w, .open_status = NOTHING_YET, .ends = w->accepted.ends};
     assert_int_equal(stream_accept(w->loop, fd, w->server, &events, &w->accepted, &w->accepted.stream), 0);
 }
 
@@ -109,7 +138,7 @@ static void on_watchdog(struct timer *t)
     fail_msg("the test hangs");
 }
 
-static int set_up(void **state)
+static int set_up_with(void **state, bool early_data)
 {
     struct world *w = calloc(1, sizeof(*w));
     struct addr address;
@@ -128,7 +157,8 @@ static int set_up(void **state)
                         {.certificates = {{w->b.certificate_path, w->b.key_path, NULL}}, .count = 1}},
                 .identity_count = 2,
                 .choose = choose,
-                .user = w},
+                .user = w,
+                .early_data = early_data},
             &error, &w->server),
         0);
     buf_fini(&error);
@@ -140,6 +170,16 @@ static int set_up(void **state)
     timer_start(w->loop, &w->watchdog, 30000);
     *state = w;
     return 0;
+}
+
+static int set_up(void **state)
+{
+    return set_up_with(state, false);
+}
+
+static int set_up_early(void **state)
+{
+    return set_up_with(state, true);
 }
 
 static int tear_down(void **state)
@@ -192,8 +232,23 @@ static void converse(struct visitor *v, SSL *ssl)
 
     if (v->key_update)
         REQUIRE(SSL_key_update(ssl, SSL_KEY_UPDATE_REQUESTED) == 1);
-    v->echoed = SSL_write(ssl, "echo me", 7) == 7 && SSL_read(ssl, answer, sizeof(answer)) == 7 &&
-                memcmp(answer, "echo me", 7) == 0;
+    v->echoed = (v->early_taken || SSL_write(ssl, "echo me", 7) == 7) &&
+                SSL_read(ssl, answer, sizeof(answer)) == 7 && memcmp(answer, "echo me", 7) == 0;
+    if (v->world->accepted.ends)
+        v->ended_well =
+            SSL_read(ssl, answer, sizeof(answer)) == 0 && SSL_get_shutdown(ssl) == SSL_RECEIVED_SHUTDOWN;
+}
+
+static bool send_early(SSL *ssl, size_t size)
+{
+    char *data = malloc(size);
+    size_t sent;
+
+    for (size_t i = 0; i < size; i++)
+        data[i] = EARLY_TEXT[i % strlen(EARLY_TEXT)];
+    bool ok = SSL_write_early_data(ssl, data, size, &sent) == 1 && sent == size;
+    free(data);
+    return ok;
 }
 
 static void *visit(void *user)
@@ -216,7 +271,10 @@ static void *visit(void *user)
     if (v->session)
         SSL_set_session(ssl, v->session);
     ERR_clear_error();
+    if (v->early_size > 0)
+        REQUIRE(send_early(ssl, v->early_size));
     v->connected = SSL_connect(ssl) == 1;
+    v->early_taken = SSL_get_early_data_status(ssl) == SSL_EARLY_DATA_ACCEPTED;
     if (v->connected) {
         note_connection(v, ssl);
         converse(v, ssl);
@@ -369,6 +427,164 @@ static void test_key_update(void **state)
     SSL_SESSION_free(v.session);
 }
 
+/* --- early data
+ * ---------------------------------------------------------------------------------------------- */
+
+/* A visitor who has been here, and now sends early data whatever the server may have said of it. */
+static struct visitor early_visitor(struct world *w, const char *name)
+{
+    struct visitor v = {.server_name = name, .protocols = "\x08http/1.1"};
+
+    run_visitor(w, &v);
+    assert_true(v.echoed);
+    assert_int_equal(w->accepted.secure_count, 0);
+    assert_int_equal(SSL_SESSION_set_max_early_data(v.session, 1 << 20), 1);
+    v.early_size = strlen(EARLY_TEXT);
+    return v;
+}
+
+static struct tls_server_stats stats_of(const struct world *w)
+{
+    struct tls_server_stats stats;
+
+    tls_server_stats(w->server, &stats);
+    return stats;
+}
+
+static void test_early_data(void **state)
+{
+    struct world *w = *state;
+    struct visitor v = early_visitor(w, "a.example");
+
+    run_visitor(w, &v);
+    assert_true(v.early_taken && v.echoed && v.reused);
+    assert_int_equal(w->accepted.early_bytes, strlen(EARLY_TEXT));
+    assert_int_equal(w->accepted.late_bytes, 0);
+    assert_int_equal(w->accepted.secure_count, 1);
+    assert_int_equal(stats_of(w).early_data, 1);
+    assert_int_equal(stats_of(w).early_data_rejected, 0);
+    v.early_size = 0; /* who has none to send is served as ever */
+    run_visitor(w, &v);
+    assert_true(v.echoed && v.reused);
+    assert_int_equal(w->accepted.early_bytes, 0);
+    assert_int_equal(w->accepted.secure_count, 0);
+    assert_int_equal(stats_of(w).early_data, 1);
+    SSL_SESSION_free(v.session);
+}
+
+static void test_early_data_of_other_versions(void **state)
+{
+    struct world *w = *state;
+    struct visitor v = {.server_name = "a.example", .version_max = TLS1_2_VERSION};
+
+    for (int i = 0; i < 2; i++) {
+        run_visitor(w, &v);
+        assert_true(v.echoed);
+    }
+    assert_true(v.reused);
+    SSL_SESSION_free(v.session);
+}
+
+/* It was for another protocol than is agreed on now: the handshake goes on, and it has to be sent again. */
+static void test_early_data_for_another_protocol(void **state)
+{
+    struct world *w = *state;
+    struct visitor v = early_visitor(w, "a.example");
+
+    v.protocols = "\x02h2\x08http/1.1";
+    run_visitor(w, &v);
+    assert_true(v.connected && v.echoed && !v.early_taken);
+    assert_string_equal(v.protocol, "h2");
+    assert_int_equal(stats_of(w).early_data_rejected, 1);
+    assert_int_equal(stats_of(w).early_data, 0);
+    SSL_SESSION_free(v.session);
+}
+
+static void test_early_data_is_off(void **state)
+{
+    struct world *w = *state;
+    struct visitor v = early_visitor(w, "a.example");
+
+    run_visitor(w, &v);
+    assert_true(v.connected && v.echoed && !v.early_taken && v.reused);
+    assert_int_equal(w->accepted.early_bytes, 0);
+    assert_int_equal(w->accepted.late_bytes, strlen(EARLY_TEXT));
+    assert_int_equal(stats_of(w).early_data_rejected, 1);
+    SSL_SESSION_free(v.session);
+}
+
+static void test_too_much_early_data(void **state)
+{
+    struct world *w = *state;
+    struct visitor v = early_visitor(w, "a.example");
+
+    v.early_size = TLS_EARLY_DATA_MAX + 1;
+    run_visitor(w, &v);
+    assert_false(v.connected && v.echoed);
+    assert_int_equal(w->accepted.secure_count, 0);
+    assert_true(w->accepted.early_bytes <= TLS_EARLY_DATA_MAX);
+    SSL_SESSION_free(v.session);
+}
+
+/* The end waits for the handshake: before it there is no close_notify. */
+static void test_end_before_the_handshake_is_complete(void **state)
+{
+    struct world *w = *state;
+    struct visitor v = early_visitor(w, "a.example");
+
+    w->accepted.ends = true;
+    run_visitor(w, &v);
+    assert_true(v.early_taken && v.echoed && v.ended_well);
+    assert_int_equal(w->accepted.early_bytes, strlen(EARLY_TEXT));
+    SSL_SESSION_free(v.session);
+}
+
+/* What a client sends first, with early data, without sending it. */
+static size_t record_first_flight(SSL_SESSION *session, char *data, size_t size)
+{
+    SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+    BIO *out = BIO_new(BIO_s_mem());
+    SSL *ssl = SSL_new(context);
+    int n;
+
+    SSL_set_bio(ssl, BIO_new(BIO_s_mem()), out);
+    SSL_set_tlsext_host_name(ssl, "a.example");
+    SSL_set_alpn_protos(ssl, (const unsigned char *)"\x08http/1.1", 9);
+    SSL_set_session(ssl, session);
+    REQUIRE(send_early(ssl, strlen(EARLY_TEXT)));
+    n = BIO_read(out, data, (int)size);
+    REQUIRE(n > 0);
+    SSL_free(ssl);
+    SSL_CTX_free(context);
+    return (size_t)n;
+}
+
+/* Whoever sends again what he has recorded is taken for the client, but never gets beyond early data. */
+static void test_replay(void **state)
+{
+    struct world *w = *state;
+    struct visitor v = early_visitor(w, "a.example");
+    char flight[4096];
+    size_t size = record_first_flight(v.session, flight, sizeof(flight));
+
+    w->stop_when_early = true;
+    for (unsigned i = 1; i <= 2; i++) {
+        int fd = connect_socket(w);
+
+        assert_int_equal(write(fd, flight, size), size);
+        loop_run(w->loop);
+        assert_true(stream_is_early(w->accepted.stream));
+        assert_int_equal(w->accepted.early_bytes, strlen(EARLY_TEXT));
+        close(fd);
+        loop_run(w->loop); /* until it has broken */
+        assert_true(w->accepted.broken < 0);
+        assert_int_equal(w->accepted.secure_count, 0);
+        assert_int_equal(stats_of(w).early_data, i);
+    }
+    assert_int_equal(stats_of(w).resumed, 0);
+    SSL_SESSION_free(v.session);
+}
+
 /* --- what is no TLS
  * ---------------------------------------------------------------------------------------------- */
 
@@ -508,7 +724,8 @@ static void test_bad_files_are_named(void **state)
     buf_fini(&error);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name)       cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST_EARLY(name) cmocka_unit_test_setup_teardown(name, set_up_early, tear_down)
 
 int main(void)
 {
@@ -520,6 +737,13 @@ int main(void)
         TEST(test_protocol_by_alpn),
         TEST(test_session_is_resumed),
         TEST(test_key_update),
+        TEST_EARLY(test_early_data),
+        TEST_EARLY(test_early_data_of_other_versions),
+        TEST_EARLY(test_early_data_for_another_protocol),
+        TEST(test_early_data_is_off),
+        TEST_EARLY(test_too_much_early_data),
+        TEST_EARLY(test_end_before_the_handshake_is_complete),
+        TEST_EARLY(test_replay),
         TEST(test_garbage),
         TEST(test_end_within_the_handshake),
         TEST(test_client_verifies_name_and_authority),

@@ -67,7 +67,7 @@ static void on_document_gone(struct exchange *x, const char *reason)
     document_free(x->user);
 }
 
-static const struct exchange_events document_events = {document_send, on_document_gone};
+static const struct exchange_events document_events = {document_send, on_document_gone, NULL};
 
 static void reply_text(struct exchange *x, unsigned status, const char *fields, const char *text)
 {

@@ -215,7 +215,7 @@ static void log_call(const struct call *c)
 
 static void run(struct purge_api *api, struct exchange *x, int64_t now_ms)
 {
-    static const struct exchange_events events = {on_writable, on_gone};
+    static const struct exchange_events events = {on_writable, on_gone, NULL};
     struct call *c = calloc(1, sizeof(*c));
     if (!c) {
         reply_error(x, 503, FIELDS, "out_of_memory", "there is no memory");

@@ -31,6 +31,9 @@ struct stream_events {
      * says so). After a read has answered 0 it comes only for a break. */
     void (*on_readable)(void *user);
     void (*on_writable)(void *user); /* once after a write answered -EAGAIN or was partial */
+
+    /* Once, where stream_is_early was true: it is no more. NULL is fine. */
+    void (*on_secure)(void *user);
 };
 
 /* Bytes that stand in a file, and in memory too when it is mapped. */
@@ -89,6 +92,10 @@ void stream_set_pace(struct stream *s, uint64_t rate_bytes_per_s);
  */
 void stream_set_congestion(struct stream *s, const char *name);
 bool stream_has_congestion(const char *name); /* whether this machine has it, and allows it */
+
+/* It is open, but the handshake is not complete: who the client is that sends these bytes is not known, nor
+ * whether they are sent for the first time (RFC 8446 section 8). Only with tls_server_options.early_data. */
+bool stream_is_early(const struct stream *s);
 
 void stream_peer(const struct stream *s, struct addr *ret_addr);
 void stream_local(const struct stream *s, struct addr *ret_addr);

@@ -30,6 +30,9 @@ struct tls_identity {
     size_t count;
 };
 
+/* TLS 1.3 early data (RFC 8446 section 2.3) of a connection: who sends more breaks it. */
+#define TLS_EARLY_DATA_MAX 16384
+
 struct tls_server_options { /* texts and arrays are copied */
     const struct tls_identity *identities;
     size_t identity_count;
@@ -39,6 +42,8 @@ struct tls_server_options { /* texts and arrays are copied */
     size_t ticket_secret_count;             /* 0: a secret of this process's own */
     uint64_t ticket_rotation_ms;            /* 0: an hour */
     bool without_ktls;                      /* encrypt here even where the kernel could */
+    bool early_data;                        /* take a client's first bytes before its handshake is complete:
+                                               anyone may have recorded and sent them again (stream_is_early) */
 };
 
 /* Loads all; on failure a sentence naming the file stands in `error`. */
@@ -59,8 +64,10 @@ struct tls_server_stats {
     uint64_t ktls, user_space; /* who encrypts for a connection: the kernel, or this process */
     uint64_t ktls_key_updates; /* connections that broke because the kernel could not change keys */
     uint64_t stapled,
-        not_stapled;       /* OCSP responses asked for; not stapled: there was none that still holds */
-    uint64_t ticket_epoch; /* the number of the rotation that tickets are sealed with now */
+        not_stapled;         /* OCSP responses asked for; not stapled: there was none that still holds */
+    uint64_t early_data,     /* connections whose early data was taken; */
+        early_data_rejected; /* that sent it in vain, and had to send it again */
+    uint64_t ticket_epoch;   /* the number of the rotation that tickets are sealed with now */
 };
 void tls_server_stats(struct tls_server *t, struct tls_server_stats *ret_stats);
 

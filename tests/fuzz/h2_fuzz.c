@@ -49,7 +49,7 @@ static bool is_text(struct slice s)
 
 static void on_request(struct exchange *x, void *user)
 {
-    static const struct exchange_events events = {on_writable, on_gone};
+    static const struct exchange_events events = {on_writable, on_gone, NULL};
     const struct http_head *head = x->request;
     struct span *left;
 
@@ -116,7 +116,7 @@ static int make_sockets(const uint8_t *data, size_t size, int *ret_client)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct stream_events events = {on_open, on_readable, NULL};
+    static const struct stream_events events = {on_open, on_readable, NULL, NULL};
     const struct http_server_options options = {
         .head_size_max = 4096,
         .body_size_max = 1000,
