@@ -63,6 +63,7 @@ static int open_server(struct certificates *c, struct buf *error)
             .ticket_secret_count = common->ticket_key_count,
             .ticket_rotation_ms = common->ticket_rotation_ms,
             .without_ktls = !common->ktls,
+            .early_data = common->early_data,
         };
         r = tls_server_new(&options, error, &c->server);
     }

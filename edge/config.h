@@ -78,7 +78,7 @@ struct config_tls_common { /* of all sites */
     const char **ticket_keys;
     size_t ticket_key_count;
     uint64_t ticket_rotation_ms, reload_interval_ms;
-    bool ktls;
+    bool ktls, early_data;
 };
 
 struct config_limits {

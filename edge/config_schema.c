@@ -140,6 +140,7 @@ static const struct config_field tls_common_fields[] = {
     NUMBER("ticket_rotation", duration, ticket_rotation_ms, "12h", "1s", "7d"),
     NUMBER("reload_interval", duration, reload_interval_ms, "30s", "10ms", "1d"),
     {"ktls", .type = &config_type_bool, AT(ktls), .preset = "true"},
+    {"early_data", .type = &config_type_bool, AT(early_data), .preset = "false"},
 };
 TABLE(tls_common, NULL);
 #undef ITEM

@@ -10,6 +10,10 @@
  *
  * It waits only in LOOKUP (the disk, for what of an object is not in memory), AWAIT_HEAD (the origin's head)
  * and SEND (the socket, a flight's bytes, or the disk); every callback ends in request_run, the only loop.
+ *
+ * A request in TLS early data may be a copy that somebody has recorded. It waits for the end of the handshake
+ * in ROUTE unless it is a plain GET or HEAD, in LOOKUP when its own request would go to an origin, in SEND
+ * when a slice is missing: so a copy has hits and ordinary fills repeated, and nothing else.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,6 +83,11 @@ static void on_turn(struct timer *t)
 static void on_resume(struct later *later)
 {
     request_run(container_of(later, struct request, resume));
+}
+
+static void on_secure(struct exchange *x)
+{
+    request_run(x->user);
 }
 
 static struct request *request_new(struct request_env *env)
@@ -443,6 +452,11 @@ static bool is_method_passed(const struct request *r)
     return false;
 }
 
+static bool may_be_repeated(const struct exchange *x)
+{
+    return (x->request->method == HTTP_GET || x->request->method == HTTP_HEAD) && x->body.size == 0;
+}
+
 static enum step route(struct request *r)
 {
     const struct http_head *head = r->x->request;
@@ -450,6 +464,8 @@ static enum step route(struct request *r)
     r->content_class = CLASS_OTHER;
     r->is_head = head->method == HTTP_HEAD;
     r->viewer = r->x->peer;
+    if (!may_be_repeated(r->x) && exchange_await_secure(r->x))
+        return STEP_WAIT;
     if (!uri_parse_target(head->target, &r->uri))
         return request_refuse(r, REFUSAL_BAD_TARGET);
     enum refusal refusal = find_site(r);
@@ -508,6 +524,7 @@ static void request_run(struct request *r)
     do {
         r->run_again = false;
         switch (r->state) {
+        case REQUEST_ROUTE: step = route(r); break;
         case REQUEST_LOOKUP: step = request_lookup(r); break;
         case REQUEST_AWAIT_HEAD: step = request_await_head(r); break;
         case REQUEST_SEND: step = request_send(r); break;
@@ -548,7 +565,7 @@ void request_env_relieve(struct request_env *env)
 
 void request_start(struct request_env *env, struct exchange *x)
 {
-    static const struct exchange_events events = {on_writable, on_gone, NULL};
+    static const struct exchange_events events = {on_writable, on_gone, on_secure};
     struct request *r = request_new(env);
     if (!r) {
         exchange_abort(x);
@@ -558,11 +575,5 @@ void request_start(struct request_env *env, struct exchange *x)
     r->started_us = clock_monotonic_us();
     x->user = r;
     x->events = &events;
-    r->is_running = true;
-    enum step step = route(r);
-    r->is_running = false;
-    if (step == STEP_DONE)
-        recycle(r);
-    else
-        request_run(r);
+    request_run(r);
 }

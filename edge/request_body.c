@@ -45,6 +45,8 @@ static enum flight_state fetch_slice(struct request *r, const struct store_key *
         .now_ms = loop_wall_ms(r->env->loop),
         .generation = r->generation,
     };
+    if (r->state == REQUEST_SEND && exchange_await_secure(r->x))
+        return FLIGHT_WAIT;
     flight_leave(&r->reader);
     r->is_turned_away = r->state != REQUEST_SEND && !request_may_lead(r, &want, &r->turned_step);
     if (r->is_turned_away) /* before the head that can be said; later it is too late */

@@ -69,6 +69,13 @@ enum cause request_miss(const struct request *r, const struct store_key *key)
     return store_is_disk_failed(r->env->store, key->hash) ? CAUSE_DISK_FAILED : CAUSE_MISS;
 }
 
+/* By a proxy before us, which had it in early data (RFC 8470 section 5.1). Whatever the value, it means this.
+ */
+static bool is_marked_early(const struct request *r)
+{
+    return http_head_get(r->x->request, "early-data").data != NULL;
+}
+
 void request_lead(struct request *r, struct flight *flight, enum cause cause, struct slice if_range)
 {
     struct origin_request request = {
@@ -81,6 +88,7 @@ void request_lead(struct request *r, struct flight *flight, enum cause cause, st
         .is_passed = r->is_passed,
         .is_no_store = r->is_no_store,
         .is_head = r->is_private && r->is_head,
+        .is_early = r->x->is_early || is_marked_early(r),
         .is_background = !r->reader.flight,
         .if_range = if_range,
         .representation = r->representation,
@@ -142,9 +150,30 @@ bool request_may_lead(struct request *r, const struct flight_want *want, enum st
     return false;
 }
 
+/* Back to the URL's own key: what it stands for may have changed. */
+static void forget_variant(struct request *r)
+{
+    r->key_text.size = r->base_size;
+    r->key_text.failed = false;
+    r->key = (struct store_key){r->base_hash, buf_slice(&r->key_text)};
+}
+
+/* For the handshake; then it is looked for anew. */
+static enum step await_secure(struct request *r)
+{
+    flight_leave(&r->reader);
+    store_release(&r->stale);
+    store_release(&r->object);
+    forget_variant(r);
+    r->state = REQUEST_LOOKUP;
+    return STEP_WAIT;
+}
+
 static enum step ask_privately(struct request *r)
 {
     enum step step;
+    if (exchange_await_secure(r->x))
+        return await_secure(r);
     if (must_shed(r))
         return shed(r);
     if (!request_may_lead(r, NULL, &step))
@@ -178,6 +207,8 @@ static void revalidate_in_background(struct request *r)
 /* Nobody shares what it asks for, as was seen a moment ago. */
 static enum step pass(struct request *r)
 {
+    if (exchange_await_secure(r->x))
+        return await_secure(r);
     counter_add(&ledger_flights(r->env->ledger)->hit_for_miss, 1);
     r->forward = FORWARD_BYPASS;
     return ask_privately(r);
@@ -190,6 +221,8 @@ static enum step join_flight(struct request *r, bool has_stale)
     struct flight_want want = want_of(r, has_stale);
     if (hit_for_miss_has(r->env->hit_for_miss, r->base_hash, loop_now_ms(r->env->loop)))
         return pass(r);
+    if (r->is_too_early && exchange_await_secure(r->x))
+        return await_secure(r);
     if (!must_shed(r) && !request_may_lead(r, &want, &step))
         return step;
     switch (flight_join(r->env->flights, &want, &r->key, &r->reader, r->env->worker, &flight, &r->object)) {
@@ -278,14 +311,6 @@ static bool choose_variant(struct request *r)
     r->key.text = buf_slice(&r->key_text);
     r->key.hash = hash_key(store_hash_secret(r->env->store), r->key.text);
     return ok;
-}
-
-/* Back to the URL's own key: what it stands for may have changed. */
-static void forget_variant(struct request *r)
-{
-    r->key_text.size = r->base_size;
-    r->key_text.failed = false;
-    r->key = (struct store_key){r->base_hash, buf_slice(&r->key_text)};
 }
 
 static enum store_found look_up(struct request *r)
@@ -560,6 +585,10 @@ static enum step on_flight_failed(struct request *r)
     const char *reason = flight_failure(&r->reader, &status);
     if (strcmp(reason, ORIGIN_CHANGED) == 0) { /* the old version's head has been forgotten */
         r->representation = 0;
+        return look_again(r);
+    }
+    if (strcmp(reason, ORIGIN_TOO_EARLY) == 0 && !is_marked_early(r)) {
+        r->is_too_early = true;
         return look_again(r);
     }
     if (may_use_stale(r))

@@ -12,7 +12,7 @@
 #include "reply.h"
 #include "request.h"
 
-enum request_state { REQUEST_LOOKUP, REQUEST_AWAIT_HEAD, REQUEST_SEND, REQUEST_ENDED };
+enum request_state { REQUEST_ROUTE, REQUEST_LOOKUP, REQUEST_AWAIT_HEAD, REQUEST_SEND, REQUEST_ENDED };
 enum step { STEP_NEXT, STEP_WAIT, STEP_DONE };
 
 #define REQUEST_DISK_TIMEOUT "disk_timeout" /* the disk did not bring in time what is not in memory */
@@ -48,6 +48,7 @@ struct request {
     bool is_no_store;   /* the viewer said so, and is obeyed */
     bool is_purged;     /* what is kept, or was, has been purged */
     bool must_validate; /* the same: what is stored will not do */
+    bool is_too_early;  /* so the origin has said (425): it is asked again once the handshake is complete */
     bool has_ranges;    /* several of them */
     struct range_spec range;
     struct request_parts *parts; /* of a multipart response; else NULL */

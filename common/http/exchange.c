@@ -38,6 +38,24 @@ void exchange_abort(struct exchange *x)
     x->ops->abort(x);
 }
 
+bool exchange_await_secure(struct exchange *x)
+{
+    if (x->is_early && !x->awaits_secure) {
+        x->awaits_secure = true;
+        x->ops->note_wait(x);
+    }
+    return x->is_early;
+}
+
+void exchange_become_secure(struct exchange *x)
+{
+    bool is_awaited = x->awaits_secure;
+
+    x->is_early = x->awaits_secure = false;
+    if (is_awaited && CHECK(x->events && x->events->on_secure))
+        x->events->on_secure(x);
+}
+
 void exchange_set_pace(struct exchange *x, uint64_t rate_bytes_per_s)
 {
     x->ops->set_pace(x, rate_bytes_per_s);

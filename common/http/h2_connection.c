@@ -228,6 +228,7 @@ static void serve(struct h2_stream *s)
     s->x.request = s->request;
     s->x.body = buf_slice(&s->body);
     s->x.sent_before_bytes = s->h->data_bytes;
+    s->x.is_early = stream_is_early(s->h->c->stream);
     if (s->h->is_paced)
         h2_turns_set_pace(s->h);
     counter_add(&server->stats.requests, 1);
@@ -413,6 +414,27 @@ void h2_connection_on_writable(struct h2_connection *h)
 
 void h2_connection_on_later(struct h2_connection *h)
 {
+    tend(h);
+}
+
+static struct h2_stream *find_early(struct h2_connection *h)
+{
+    struct h2_stream *s;
+
+    LIST_FOR_EACH (s, &h->streams, node)
+        if (s->state == H2_STREAM_EXCHANGE && s->x.is_early && !s->broken)
+            return s;
+    return NULL;
+}
+
+void h2_connection_on_secure(struct h2_connection *h)
+{
+    struct h2_stream *s;
+
+    h->corked = true;
+    while (!h->broken && (s = find_early(h)) != NULL) /* what one does may end others */
+        exchange_become_secure(&s->x);
+    h->corked = false;
     tend(h);
 }
 

@@ -23,6 +23,9 @@ void h2_connection_on_writable(struct h2_connection *h);
 void h2_connection_on_later(struct h2_connection *h);
 void h2_connection_on_deadline(struct h2_connection *h);
 
+/* TLS stands: what came before may be served as all else. */
+void h2_connection_on_secure(struct h2_connection *h);
+
 /* Takes no new streams, and ends with the last one. */
 void h2_connection_drain(struct h2_connection *h);
 

@@ -373,6 +373,11 @@ static uint64_t on_sent_bytes(const struct exchange *x)
     return stream_of(x)->sent_bytes;
 }
 
+static void on_note_wait(struct exchange *x)
+{
+    counter_add(&stream_of(x)->h->c->server->stats.early_waits, 1);
+}
+
 const struct exchange_ops h2_stream_ops = {
     .inform = on_inform,
     .respond = on_respond,
@@ -384,6 +389,7 @@ const struct exchange_ops h2_stream_ops = {
     .set_congestion = on_set_congestion,
     .sent_bytes = on_sent_bytes,
     .stalled_ms = on_stalled_ms,
+    .note_wait = on_note_wait,
 };
 
 uint64_t h2_stream_refuse(struct h2_stream *s, unsigned status, const char *word)

@@ -148,6 +148,7 @@ void server_connection_close(struct connection *c, bool reset)
         return;
     c->state = CONNECTION_CLOSED;
     timer_stop(&c->deadline);
+    timer_stop(&c->handshake_deadline);
     later_start(s->loop, &c->later); /* frees it */
     list_remove(&c->node);
     list_remove(&c->waiting);
@@ -226,6 +227,21 @@ static void drop(struct connection *c, enum http_refusal refusal)
 {
     server_connection_refused(c, refusal, 0, 0);
     server_connection_close(c, false);
+}
+
+/* Whatever it is doing. */
+static void cut(struct connection *c, enum http_refusal refusal)
+{
+    const char *word = refusals[refusal].name;
+
+    if (c->state == CONNECTION_EXCHANGE) {
+        server_connection_refused(c, refusal, 0, 0);
+        server_connection_gone(c, word);
+        return;
+    }
+    if (c->state == CONNECTION_HTTP2)
+        h2_connection_gone(c->h2, word);
+    drop(c, refusal);
 }
 
 static void refuse(struct connection *c, enum http_refusal refusal)
@@ -375,7 +391,8 @@ static void serve(struct connection *c)
     c->x.body = buf_slice(&c->body);
     c->x.user = NULL;
     c->x.events = NULL;
-    c->x.is_last = false;
+    c->x.is_last = c->x.awaits_secure = false;
+    c->x.is_early = stream_is_early(c->stream);
     c->x.sent_before_bytes = c->earlier_bytes;
     server_response_begin(c);
     counter_add(&s->stats.requests, 1);
@@ -538,11 +555,14 @@ static void on_open(void *user, int status)
     struct connection *c = user;
     struct http_server *s = c->server;
 
-    leave_handshakes(c);
     if (status < 0) {
         drop(c, HTTP_REFUSAL_HANDSHAKE_FAILED);
         return;
     }
+    if (stream_is_early(c->stream)) /* it keeps its place among the handshakes */
+        timer_start(s->loop, &c->handshake_deadline, s->options.handshake_timeout_ms);
+    else
+        leave_handshakes(c);
     c->state = CONNECTION_HEAD;
     stream_local(c->stream, &c->x.local);
     c->x.server_name = stream_server_name(c->stream);
@@ -575,6 +595,18 @@ static void on_writable(void *user)
         h2_connection_on_writable(c->h2);
     else
         server_response_on_writable(c);
+}
+
+static void on_secure(void *user)
+{
+    struct connection *c = user;
+
+    timer_stop(&c->handshake_deadline);
+    leave_handshakes(c);
+    if (c->state == CONNECTION_HTTP2)
+        h2_connection_on_secure(c->h2);
+    else if (c->state == CONNECTION_EXCHANGE)
+        exchange_become_secure(&c->x);
 }
 
 static void on_later(struct later *later)
@@ -631,7 +663,12 @@ static void on_deadline(struct timer *t)
     }
 }
 
-static const struct stream_events stream_events = {on_open, on_readable, on_writable, NULL};
+static void on_handshake_deadline(struct timer *t)
+{
+    cut(container_of(t, struct connection, handshake_deadline), HTTP_REFUSAL_HANDSHAKE_TIMEOUT);
+}
+
+static const struct stream_events stream_events = {on_open, on_readable, on_writable, on_secure};
 
 /* --- The server. --- */
 
@@ -673,6 +710,7 @@ static struct connection *connection_new(struct http_server *s, int fd, const st
     c->x.loop = s->loop;
     c->x.ops = &server_response_ops;
     timer_init(&c->deadline, on_deadline);
+    timer_init(&c->handshake_deadline, on_handshake_deadline);
     later_init(&c->later, on_later);
     list_init(&c->node);
     list_init(&c->waiting);
@@ -742,9 +780,7 @@ static bool make_room(struct http_server *s, struct http_guest guest, enum http_
 
     if (!c)
         return false;
-    if (c->state == CONNECTION_HTTP2)
-        h2_connection_gone(c->h2, http_refusal_name(refusal));
-    drop(c, refusal);
+    cut(c, refusal);
     return true;
 }
 
@@ -778,7 +814,7 @@ static bool has_handshake_place(struct http_server *s)
     oldest = LIST_FIRST(&s->handshaking, struct connection, handshaking);
     if (loop_now_ms(s->loop) < oldest->accepted_ms + HANDSHAKE_FAIR_MS)
         return false;
-    drop(oldest, HTTP_REFUSAL_TOO_MANY_HANDSHAKES);
+    cut(oldest, HTTP_REFUSAL_TOO_MANY_HANDSHAKES);
     return true;
 }
 

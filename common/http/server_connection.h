@@ -63,7 +63,8 @@ struct connection {
     struct list handshaking; /* server->handshaking, until TLS stands */
     struct http_guest guest;
     struct timer deadline;
-    struct drain drain; /* of the socket */
+    struct timer handshake_deadline; /* of a client that is served before TLS stands */
+    struct drain drain;              /* of the socket */
     struct later later;
 
     enum connection_state state;

@@ -436,6 +436,11 @@ static uint64_t on_stalled_ms(struct exchange *x)
     return server_connection_stalled_ms(connection_of(x));
 }
 
+static void on_note_wait(struct exchange *x)
+{
+    counter_add(&connection_of(x)->server->stats.early_waits, 1);
+}
+
 const struct exchange_ops server_response_ops = {
     .inform = on_inform,
     .respond = on_respond,
@@ -447,6 +452,7 @@ const struct exchange_ops server_response_ops = {
     .set_congestion = on_set_congestion,
     .sent_bytes = on_sent_bytes,
     .stalled_ms = on_stalled_ms,
+    .note_wait = on_note_wait,
 };
 
 void server_response_on_writable(struct connection *c)

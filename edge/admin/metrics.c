@@ -426,6 +426,11 @@ static void write_tls(struct buf *out, const struct snapshot *s)
             s->tls.unknown_names);
     counter(out, "tls_ktls_key_updates_total", "Connections that broke as the kernel could not change keys.",
             s->tls.ktls_key_updates);
+    counter(out, "tls_early_data_total", "Connections whose early data was taken.", s->tls.early_data);
+    counter(out, "tls_early_data_rejected_total", "Connections whose early data was not taken.",
+            s->tls.early_data_rejected);
+    counter(out, "tls_early_data_waited_total", "Requests in early data that waited for the handshake.",
+            s->early_waits);
     counter(out, "tls_ocsp_stapled_total", "OCSP responses stapled.", s->tls.stapled);
     counter(out, "tls_ocsp_not_stapled_total", "OCSP responses asked for where there was none that holds.",
             s->tls.not_stapled);

@@ -15,6 +15,7 @@ static void add_server(struct snapshot *s, const struct http_server_stats *serve
     s->connections_opened += counter_read(&server->connections_opened);
     s->server_requests += counter_read(&server->requests);
     s->system_calls += counter_read(&server->system_calls);
+    s->early_waits += counter_read(&server->early_waits);
     for (int i = 0; i < HTTP_REFUSAL_COUNT; i++)
         s->http_refusals[i] += counter_read(&server->refusals[i]);
 }

@@ -12,7 +12,7 @@ struct snapshot {
     const struct admin_source *source;
     int64_t wall_ms;
     struct ledger_sum *ledger;
-    uint64_t connections_opened, connections_closed, server_requests, system_calls;
+    uint64_t connections_opened, connections_closed, server_requests, system_calls, early_waits;
     uint64_t http_refusals[HTTP_REFUSAL_COUNT];
     uint64_t fetches_started, origin_connections_opened, origin_connections_reused;
     uint64_t origin_received_bytes, origin_sent_bytes; /* on the wire: heads and framing too */

@@ -334,6 +334,9 @@ static void write_tls(struct json *j, const struct snapshot *s)
     json_u64(j, "ktls", s->tls.ktls);
     json_u64(j, "user_space", s->tls.user_space);
     json_u64(j, "ktls_key_updates", s->tls.ktls_key_updates);
+    json_u64(j, "early_data", s->tls.early_data);
+    json_u64(j, "early_data_rejected", s->tls.early_data_rejected);
+    json_u64(j, "early_data_waited", s->early_waits);
     json_u64(j, "ocsp_stapled", s->tls.stapled);
     json_u64(j, "ocsp_not_stapled", s->tls.not_stapled);
     json_u64(j, "ticket_epoch", s->tls.ticket_epoch);

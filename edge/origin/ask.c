@@ -98,6 +98,8 @@ static bool is_told(const struct origin_request *request, struct slice name)
 {
     if (is_secret(request->site->config, name))
         return false;
+    if (slice_equal_nocase(name, SLICE_LITERAL("early-data"))) /* said by the edge */
+        return false;
     bool may_be = request->is_passed ? !is_rewritten(name) : key_forwards(request->site->config, name);
     return may_be && !http_head_is_hop_by_hop(request->viewer_head, name);
 }
@@ -121,6 +123,8 @@ static void write_fields(const char *edge_name, const struct origin_request *req
 {
     append_way("Via", request->viewer_head, "1.1 ", edge_name, out);
     append_way("CDN-Loop", request->viewer_head, "shorebreak-", edge_name, out);
+    if (request->is_early)
+        buf_append_text(out, "Early-Data: 1\r\n");
     if (request->is_passed || request->site->config->forward_header_count)
         append_viewer_fields(request, out);
     else

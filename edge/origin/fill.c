@@ -255,6 +255,10 @@ static void on_head(struct fetch *fetch, const struct http_head *head)
     attempt_report(f, !policy_is_server_error(head->status));
     if (policy_is_server_error(head->status) && try_another_instead(f))
         return;
+    if (head->status == 425 && f->asked.is_early) {
+        fill_cancel(f, ORIGIN_WORD_TOO_EARLY);
+        return;
+    }
     if (head->status == 304 && flight_stale(f->flight)) {
         on_not_modified(f, head);
         return;

@@ -127,9 +127,9 @@ void judge_response(const struct http_head *head, const struct flight *flight,
         j.policy.verdict = STORE_OK;
     j.failure = judge_extent(head, flight, request->is_head, &j);
     j.representation = representation_of(head, j.total_bytes, &j.is_named);
-    /* 508 speaks of the way this one request came, 416 of the range that was asked for. */
+    /* 508 and 425 speak of the way this one request came, 416 of the range that was asked for. */
     j.is_private = request->is_head || request->is_passed || !policy_is_shareable(&j.policy) ||
-                   vary == KEY_VARY_UNKNOWN || head->status == 508;
+                   vary == KEY_VARY_UNKNOWN || head->status == 508 || head->status == 425;
     j.is_kept = !j.is_private && j.policy.verdict == STORE_OK && head->status != 416 &&
                 (head->status != 206 || j.is_named); /* nothing could be put together with such a part */
     if (vary == KEY_VARY_FIELDS && !j.is_kept)       /* who waits may be another variant's viewer */

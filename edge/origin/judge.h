@@ -27,6 +27,7 @@ struct judge_request {
     bool is_head, is_passed;
     bool has_authorization; /* and the origin was told */
     bool is_no_store;
+    bool is_early;             /* and the origin was told */
     bool may_store_set_cookie; /* the site's rule */
     bool keeps_server_errors;  /* the same, and there is nothing older that is better */
     int64_t time_ms;

@@ -164,6 +164,7 @@ static struct fill *fill_new(struct origin *o, const struct origin_request *requ
         .viewer_fields = told,
         .if_range = if_range,
         .asked = {.is_head = request->is_head,
+                  .is_early = request->is_early,
                   .is_passed = request->is_passed,
                   .has_authorization = has_field_told(told, "authorization"),
                   .is_no_store = request->is_no_store,

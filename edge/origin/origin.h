@@ -43,6 +43,7 @@ struct origin_options {
     W(STORE_FULL, "store_full", 502)                           \
     W(STORE_FAILED, "store_failed", 502)                       \
     W(NO_MEMORY, "fill_out_of_memory", 503)                    \
+    W(TOO_EARLY, "origin_too_early", 425)                      \
     W(DROPPED, "dropped", 502) /* nobody wanted it any more */ \
     W(SHUTTING_DOWN, "shutting_down", 503)
 
@@ -70,6 +71,9 @@ const struct origin_stats *origin_stats(const struct origin *o);
 /* Why a fill fails that was to continue a representation which the origin has no more. */
 #define ORIGIN_CHANGED "origin_representation_changed"
 
+/* The origin will not answer what may be a copy (425): who need not say so may ask again. */
+#define ORIGIN_TOO_EARLY "origin_too_early"
+
 struct origin_request {
     struct flight *flight; /* the caller is its leader; its filler's hold passes to the origin */
     const struct site *site;
@@ -80,7 +84,8 @@ struct origin_request {
                                             and what the site forwards */
     bool is_head;                        /* ask with HEAD: only for a private flight */
     bool is_passed;          /* ask with the viewer's method and body: only for a private flight */
-    struct slice body;       /* then */
+    bool is_early;           /* it may be a copy of an earlier one (RFC 8470), which the origin is told */
+    struct slice body;       /* of what is passed */
     bool is_no_store;        /* the viewer has asked for that */
     bool is_background;      /* started without a reader, on purpose */
     struct slice if_range;   /* validator of the representation that slices must belong to; data NULL: none */

@@ -22,8 +22,11 @@ struct exchange_events {
     void (*on_writable)(struct exchange *x); /* after a send took less than it was given */
 
     /* "client_closed", "client_error", "send_timeout", "send_too_slow", "body_unreadable" (a span's file
-     * ended before it did), "server_stopped", "out_of_memory" */
+     * ended before it did), "server_stopped", "out_of_memory", "tls_handshake_timeout", "too_many_handshakes"
+     */
     void (*on_gone)(struct exchange *x, const char *reason);
+
+    void (*on_secure)(struct exchange *x); /* exchange_await_secure; NULL for those who never call it */
 };
 
 #define EXCHANGE_LENGTH_UNKNOWN UINT64_MAX
@@ -34,7 +37,8 @@ struct exchange {
     struct slice body;               /* of the request, whole and without framing; valid as long */
     struct addr peer, local;
     bool is_tls;
-    const char *server_name; /* SNI, "" for none */
+    bool is_early, awaits_secure; /* see exchange_await_secure */
+    const char *server_name;      /* SNI, "" for none */
     struct loop *loop;
     uint64_t sent_before_bytes; /* over its connection, by earlier exchanges */
 
@@ -74,6 +78,11 @@ void exchange_abort(struct exchange *x);
  */
 void exchange_reply(struct exchange *x, unsigned status, struct slice fields, struct slice body);
 
+/* An exchange that is_early came as TLS early data, and the handshake is still not complete: the request may
+ * be a copy of one that the edge has seen before (RFC 8470 section 3). Before its handler does what may not
+ * be done twice it calls this. True: it is to wait for on_secure; false: there is nothing to wait for. */
+bool exchange_await_secure(struct exchange *x);
+
 /* The kernel's pace of what is sent from now on, until the exchange ends; 0: none; STREAM_PACE_SOON: none,
  * but one will be set soon. Exchanges that share a connection share the sum of their paces. */
 void exchange_set_pace(struct exchange *x, uint64_t rate_bytes_per_s);
@@ -101,6 +110,10 @@ struct exchange_ops {
     void (*set_congestion)(struct exchange *x, const char *name);
     uint64_t (*sent_bytes)(const struct exchange *x);
     uint64_t (*stalled_ms)(struct exchange *x);
+    void (*note_wait)(struct exchange *x); /* for the handshake; counts it */
 };
+
+/* For versions of HTTP: the handshake is complete. */
+void exchange_become_secure(struct exchange *x);
 
 #endif

@@ -87,6 +87,7 @@ struct http_server_options {
 
 struct http_server_stats {
     counter_t connections_opened, connections_closed, requests, system_calls;
+    counter_t early_waits; /* requests in TLS early data that had to wait for the handshake */
     counter_t refusals[HTTP_REFUSAL_COUNT];
 };
 
