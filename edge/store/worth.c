@@ -41,7 +41,8 @@
 #define THRESHOLD_MIN      (-10)
 #define THRESHOLD_MAX      8
 #define OTHER_MARGIN       (-1.5f) /* without structure only what is clearly worse is not stored */
-#define ADMITTED_SHARE_MIN 0.05f   /* below: nothing would be reclaimed, and the threshold never move */
+#define FIRST_VALUES_MAX   512u
+#define ADMITTED_SHARE_MIN 0.05f /* below: nothing would be reclaimed, and the threshold never move */
 
 #define JUDGED_PER_PICK  24u
 #define PICK_TRIES       8u
@@ -306,12 +307,38 @@ static size_t least(struct worth *w, const struct worth_region *regions, size_t 
     return found;
 }
 
+static int compare_values(const void *a, const void *b)
+{
+    float left = *(const float *)a, right = *(const float *)b;
+    return (left > right) - (left < right);
+}
+
+/* The threshold moves by small steps, and would take a hundred reclaims to come from anywhere: it starts in
+ * the middle of what is stored. */
+static void find_first_threshold(struct worth *w, const struct worth_region *regions, size_t count,
+                                 uint32_t now_s) /* under mutex */
+{
+    struct worth_object objects[WORTH_SAMPLES_PER_REGION];
+    float values[FIRST_VALUES_MAX];
+    size_t found = 0;
+    for (size_t i = 0; i < count && found + WORTH_SAMPLES_PER_REGION <= FIRST_VALUES_MAX; i++) {
+        unsigned samples = worth_samples_get(w->samples, regions[i].region, objects);
+        for (unsigned k = 0; k < samples; k++)
+            values[found++] = value_of(w, &objects[k], now_s);
+    }
+    qsort(values, found, sizeof(*values), compare_values);
+    if (found > 0)
+        w->threshold = fminf(fmaxf(values[found / 2], THRESHOLD_MIN), THRESHOLD_MAX);
+}
+
 /* Old judgements do for most; some are renewed each time, and the winner's always. */
 size_t worth_pick(struct worth *w, const struct worth_region *regions, size_t count, int64_t now_ms)
 {
     uint32_t now_s = seconds(w, now_ms), judged_at_s, random;
     REQUIRE(count > 0);
     pthread_mutex_lock(&w->mutex);
+    if (!w->is_full)
+        find_first_threshold(w, regions, count, now_s);
     w->is_full = true;
     random = (uint32_t)next_random(w);
     pthread_mutex_unlock(&w->mutex);

@@ -310,6 +310,20 @@ static void a_refusing_policy_comes_to_its_senses(void **state)
     arena_free(a);
 }
 
+/* As when somebody asks for random names: nothing of that is worth writing twice, from the first reclaim on.
+ */
+static void what_is_asked_for_once_is_written_once(void **state)
+{
+    struct arena *a = arena_new(WORTH_VALUE, 9);
+    struct store_hint hint = {.kind = STORE_OTHER};
+    (void)state;
+    for (uint32_t i = 0; i < 4 * REGIONS * REGION_OBJECTS; i++, a->now_ms += 5)
+        ask(a, i, &hint);
+    assert_true(a->missed > 0);
+    assert_true((double)a->written < 1.1 * (double)a->missed);
+    arena_free(a);
+}
+
 static void memory_is_bounded(void **state)
 {
     (void)state;
@@ -398,6 +412,7 @@ int main(void)
         cmocka_unit_test(behind_the_live_window_all_is_dead),
         cmocka_unit_test(small_objects_are_always_stored),
         cmocka_unit_test(a_refusing_policy_comes_to_its_senses),
+        cmocka_unit_test(what_is_asked_for_once_is_written_once),
         cmocka_unit_test(memory_is_bounded),
         cmocka_unit_test(rates_decay_and_give_way),
         cmocka_unit_test(the_model_learns_what_no_line_says),
