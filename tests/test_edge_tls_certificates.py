@@ -86,7 +86,7 @@ def test_a_bad_one_is_named_and_the_old_one_stays(scene, authority, fault):
     elif fault == "gone":
         (scene.folder / "site.pem").unlink()
     else:
-        put(authority.issue(HOST, stem="expired", days=-1), scene.folder)
+        put(authority.issue(HOST, stem="expired", days=0), scene.folder)
     scene.edge.process.send_signal(signal.SIGHUP)
     document = scene.wait_for("tls.reload_failures", 1)
     assert document["tls"]["reloads"] == 0

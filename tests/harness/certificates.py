@@ -29,7 +29,7 @@ class Authority:
 
     def issue(self, *names, key="ecdsa", days=30, stem=None):
         """(certificate path, key path), both PEM, for DNS names (wildcards too) and IP addresses. stem: the files'
-        name, where that of the first name would overwrite others. days: -1 for one that has expired.
+        name, where that of the first name would overwrite others. days: from now on; 0 for one that has expired.
         """
         stem = stem or names[0].replace("*", "any").replace(":", "-")
         certificate, key_path = self.folder / f"{stem}.pem", self.folder / f"{stem}.key"
@@ -39,9 +39,21 @@ class Authority:
         extensions.write_text(f"subjectAltName={alternatives}\nauthorityKeyIdentifier=keyid\n")
         _openssl("req", "-newkey", *KEYS[key], "-nodes", "-subj", f"/CN={names[0][:60]}", "-keyout", key_path, "-out",
                  request)
-        _openssl("x509", "-req", "-in", request, "-CA", self.ca_path, "-CAkey", self._key, "-CAcreateserial",
-                 "-days", days, "-extfile", extensions, "-out", certificate)
+        if days > 0:
+            _openssl("x509", "-req", "-in", request, "-CA", self.ca_path, "-CAkey", self._key, "-CAcreateserial",
+                     "-days", days, "-extfile", extensions, "-out", certificate)
+        else:
+            self._sign_expired(request, extensions, certificate)
         return certificate, key_path
+
+    def _sign_expired(self, request, extensions, certificate):
+        """Only this command takes dates, in OpenSSL 3.0 and 3.5 alike."""
+        config, issued = self.folder / "ca.cnf", self.folder / "issued.txt"
+        issued.touch()
+        config.write_text(f"[ca]\ndefault_ca=own\n[own]\ndatabase={issued}\nnew_certs_dir={self.folder}\nrand_serial=yes\n"
+                          "default_md=sha256\npolicy=any\nunique_subject=no\n[any]\ncommonName=supplied\n")
+        _openssl("ca", "-batch", "-notext", "-config", config, "-in", request, "-cert", self.ca_path, "-keyfile", self._key,
+                 "-startdate", "20200101000000Z", "-enddate", "20200102000000Z", "-extfile", extensions, "-out", certificate)
 
     def with_chain(self, certificate):
         """The same with the authority behind it, so that its issuer is known."""
