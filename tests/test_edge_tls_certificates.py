@@ -2,10 +2,13 @@
 """Certificates while the edge runs: exchanged under connections that stay, several types of keys for one site, what
 is stapled to them, and requests for another site than the one the handshake was for.
 """
+import re
 import shutil
 import signal
 import ssl
 import subprocess
+import time
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -177,6 +180,39 @@ def test_ocsp_that_cannot_be_used_is_not_stapled(edge, origin, authority, tmp_pa
     assert stapled(scene.edge.tls_address, authority) == "none"
     assert "ocsp_until" not in scene.stats()["tls"]["certificates"][0]
     assert f"the OCSP response {path} is not stapled: {reason}" in scene.edge.log()
+
+
+def hold_until(path, until_s):
+    """Has the response hold for a day, up to this time. Its signature is then wrong, which is the client's to see."""
+    times = {after: datetime.fromtimestamp(until_s - before, timezone.utc).strftime("%Y%m%d%H%M%SZ").encode()
+             for after, before in ((False, 86400), (True, 0))}
+    now = datetime.now(timezone.utc).strftime("%Y%m%d%H%M%SZ").encode()
+    path.write_bytes(re.sub(rb"(?<=\x18\x0f)\d{14}Z", lambda found: times[found[0] > now], path.read_bytes()))
+
+
+def test_expired_ocsp_is_not_stapled(edge, origin, authority, tmp_path):
+    path = tmp_path / "ocsp.der"
+    certificate, make = ocsp_scene(edge, origin, authority, path)
+    authority.ocsp_response(certificate, path)
+    hold_until(path, time.time() - 60)
+    scene = make()
+    assert stapled(scene.edge.tls_address, authority) == "none"
+    assert f"the OCSP response {path} is not stapled: it has expired" in scene.edge.log()
+    document = scene.stats()["tls"]
+    assert (document["ocsp_stapled"], document["ocsp_not_stapled"]) == (0, 1)
+    assert "ocsp_until" not in document["certificates"][0]
+    authority.ocsp_response(certificate, path)  # a fresh one is taken as soon as it is there
+    until(lambda: stapled(scene.edge.tls_address, authority) == "good", lambda: "the fresh response to be stapled")
+
+
+def test_ocsp_that_expires_in_use_is_stapled_no_more(edge, origin, authority, tmp_path):
+    path = tmp_path / "ocsp.der"
+    certificate, make = ocsp_scene(edge, origin, authority, path)
+    authority.ocsp_response(certificate, path)
+    hold_until(path, time.time() + 4)
+    scene = make()
+    until(lambda: stapled(scene.edge.tls_address, authority) == "none", lambda: "the response to expire")
+    assert scene.stats()["tls"]["ocsp_not_stapled"] == 1
 
 
 # --- the name in the handshake and the name in the request ---------------------------------------------------------

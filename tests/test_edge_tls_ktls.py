@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.early import Visitor, get
 from harness.h2 import H2
 from harness.origin import answer
 from harness.processes import REPOSITORY, build_folder
@@ -152,6 +153,23 @@ def test_key_update(make, authority):
     with scene.connect_to(scene.edge.tls_address, tls=authority.client_context()) as viewer:
         viewer.request("/who")
         assert bytes(viewer.response().body) == b"me"
+
+
+@needs_ktls
+def test_early_data(make, authority, tmp_path):
+    """Such a connection is not the kernel's, whether its early data is taken or not; the others of this edge are."""
+    scene, data = make(tls={"early_data": True}), noise(3 * MIB + 7)
+    scene.server.on("/ticket", answer(200, b"here", {"Cache-Control": "max-age=100"}))
+    scene.server.file("/film.mp4", data, {"Cache-Control": "max-age=100"})
+    assert scene.get("/film.mp4").body == data
+    visitor = Visitor(scene.edge, authority, tmp_path)
+    for _ in range(2):
+        sent = scene.stats()["sites"]["demo"]["bytes_out"]
+        out = visitor.visit(get("/film.mp4"), hold=lambda: scene.wait_for(
+            "sites.demo.bytes_out", lambda size, before=sent: size > before + MIB))
+        assert data in out and visitor.status == "accepted"
+    document = scene.stats()["tls"]
+    assert (document["ktls"], document["user_space"], document["early_data"]) == (1, 2, 2)
 
 
 @needs_ktls
