@@ -37,8 +37,7 @@
 #define ROOM_PLAIN       ((size_t)64 << 10) /* what stream_room says of a plain socket, which cannot be asked */
 #define PACED_UNSENT_MIN (32u << 10)
 #define PACED_UNSENT_MAX (128u << 10)
-#define SENDFILE_MIN     ((size_t)16 << 10) /* below it, copying is cheaper than pinning pages */
-#define LINGER_MAX_MS    15000              /* how long closed TLS streams may take for their last records */
+#define LINGER_MAX_MS    15000 /* how long closed TLS streams may take for their last records */
 
 enum stream_state {
     STREAM_OPENING, /* on_open is due at the end of the turn, with s->error */
@@ -594,18 +593,18 @@ static void set_cork(struct stream *s, bool corked)
     setsockopt(s->fd, IPPROTO_TCP, TCP_CORK, &value, sizeof(value));
 }
 
-/* A large span goes out corked until its end: sendfile has no MSG_MORE, and without a cork every
- * acknowledgement pushes out what stands in the queue, however little: a fifth of the CPU of a segment went
- * into such packets. */
+/* A large span, or one that more follows, goes out corked until its end: sendfile has no MSG_MORE, and
+ * without a cork every acknowledgement pushes out what stands in the queue, however little: a fifth of the
+ * CPU of a segment went into such packets. */
 static ssize_t send_span(struct stream *s, const struct span *span, bool more)
 {
     size_t size = size_min(span->size, SEND_MAX);
     struct iovec part = {.iov_base = (void *)span->data, .iov_len = size};
     ssize_t n;
 
-    if (span->fd < 0 || (span->data && size < SENDFILE_MIN))
+    if (span->fd < 0 || (span->data && size < STREAM_SENDFILE_MIN))
         return send_parts(s->fd, &part, 1, more || size < span->size);
-    if (size >= CORK_MIN)
+    if (size >= CORK_MIN || more)
         set_cork(s, true);
     n = send_file(s->fd, span, size);
     if (n == (ssize_t)span->size && !more)
@@ -661,6 +660,17 @@ ssize_t stream_send_span(struct stream *s, const struct span *span, bool more)
         return 0;
     return wrote(s, encrypts(s) ? tls_session_send_span(s->tls, span, more) : send_span(s, span, more),
                  span->size);
+}
+
+bool stream_has_sendfile(const struct stream *s)
+{
+    return !encrypts(s);
+}
+
+void stream_push(struct stream *s)
+{
+    if (!s->error)
+        set_cork(s, false);
 }
 
 size_t stream_room(struct stream *s)

@@ -76,6 +76,11 @@ size_t stream_room(struct stream *s);
  * bounded part at once, so that a fast peer does not hold up the others: go on until -EAGAIN, or wait for
  * on_writable. -EIO: the file ended before the span did. */
 ssize_t stream_send_span(struct stream *s, const struct span *span, bool more);
+#define STREAM_SENDFILE_MIN ((size_t)12 << 10) /* a mapped span that is smaller is copied in any case */
+bool stream_has_sendfile(const struct stream *s);
+
+/* Nothing follows what was sent with `more` after all. */
+void stream_push(struct stream *s);
 
 /* What the peer has acknowledged since the connection began, TLS's own bytes too. A system call. */
 uint64_t stream_acked_bytes(const struct stream *s);
