@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from harness.early import Visitor, get
-from harness.h2 import H2
+from harness.h2 import CANCEL, FRAME_SIZE_MAX, H2, INITIAL_WINDOW_SIZE, RST_STREAM, u32
 from harness.origin import answer
 from harness.processes import REPOSITORY, build_folder
 from harness.scene import HOST, KIB, MIB, Scene, noise
@@ -101,6 +101,72 @@ def test_http2(make, authority):
             assert bodies == [data, b"me", data]
             assert viewer.ping()
     assert scene.stats()["tls"]["ktls"] == 2
+
+
+@needs_ktls
+def test_http2_frames_come_from_the_file(make, authority):
+    """Each full frame is a call for its head and one for its payload: fewer calls, and they were copied."""
+    scene, data = make(), noise(3 * MIB + 7)
+    scene.server.file("/film.mp4", data, {"Cache-Control": "max-age=100"})
+    assert scene.get("/film.mp4").body == data
+    before = scene.wait_for("connections.active", 0)["connections"]["system_calls"]
+    with H2(scene.edge.tls_address, tls=authority.client_context(), host=HOST, initial=[(INITIAL_WINDOW_SIZE, 16 * MIB)],
+            auto_window=False) as viewer:
+        viewer.widen(0, 16 * MIB)
+        assert viewer.get("/film.mp4").body == data
+    after = scene.wait_for("connections.active", 0)["connections"]["system_calls"]
+    assert after - before > 2 * (len(data) // FRAME_SIZE_MAX)
+
+
+@needs_ktls
+@pytest.mark.parametrize("window, receive_buffer", [(16000, 4096), (65535, 4096), (4 * MIB, 4096), (4 * MIB, None)])
+def test_http2_many_streams_stalls_and_resets(make, authority, window, receive_buffer):
+    """Over a socket that is nearly always full, windows smaller and larger than a frame, fills and hits, and a third of
+    the streams reset in the middle of their bodies: what the others get is right.
+    """
+    scene, data = make(), noise(2 * MIB + 11)
+    scene.server.file("/film.mp4", data, {"Cache-Control": "max-age=100"})
+    with H2(scene.edge.tls_address, tls=authority.client_context(), host=HOST, initial=[(INITIAL_WINDOW_SIZE, window)],
+            receive_buffer=receive_buffer) as viewer:
+        viewer.widen(0, 1 << 30)  # so that the socket is what holds it up
+        for _ in range(2):
+            starts = [i * 100_001 for i in range(12)]
+            streams = [viewer.ask("/film.mp4", {"range": f"bytes={start}-{start + 600_000}", "priority": "i"}) for start in starts]
+            for stream in streams[::3]:
+                viewer.until(lambda stream=stream: len(viewer.response_of(stream).body) > 10_000)
+                viewer.send(RST_STREAM, 0, stream, u32(CANCEL))
+            for number, (start, stream) in enumerate(zip(starts, streams)):
+                body = data[start:start + 600_001]
+                if number % 3:
+                    assert viewer.response(stream).body == body
+                assert body.startswith(bytes(viewer.response_of(stream).body))
+        assert viewer.get("/who").body == b"me"
+        assert viewer.ping()
+    assert scene.stats()["tls"]["ktls"] == 1
+
+
+@needs_ktls
+def test_http2_regions_truncated_underneath(make, authority):
+    """Streams get what is right, or an end."""
+    scene, data = make(arena={"size": "64MiB", "region_size": "4MiB", "slice_size": "1MiB"}), noise(3 * MIB)
+    scene.server.file("/film.mp4", data, {"Cache-Control": "max-age=100"})
+    assert scene.get("/film.mp4").body == data
+    scene.wait_for("flights.active", 0)
+    with H2(scene.edge.tls_address, tls=authority.client_context(), host=HOST, auto_window=False) as viewer:
+        viewer.widen(0, 16 * MIB)
+        starts = (0, 10, MIB, 2 * MIB)
+        streams = [viewer.ask("/film.mp4", {"range": f"bytes={start}-"}) for start in starts]
+        viewer.until(lambda: all(len(viewer.response_of(stream).body) == 65535 for stream in streams))
+        for path in (scene.edge.folder / "arena").glob("region-*"):
+            os.truncate(path, 64 * KIB)
+        for stream in streams:
+            viewer.widen(stream, 16 * MIB)
+        while not all(viewer.response_of(stream).ended or viewer.response_of(stream).error for stream in streams):
+            if not viewer.read():
+                break
+        for start, stream in zip(starts, streams):
+            assert data[start:].startswith(bytes(viewer.response_of(stream).body))
+        assert not all(viewer.response_of(stream).ended for stream in streams)
 
 
 @needs_ktls

@@ -282,6 +282,77 @@ static void test_answers_that_nobody_reads(void **state)
     stage_free(stage);
 }
 
+/* --- Streams beyond the bound, by a client that has not read our SETTINGS. --- */
+
+#define STREAMS_BOUND 128 /* of a server with few connections: H2_STREAMS_MAX */
+
+/* GETs on `count` streams, all at once; none of their bodies may leave, so each that is taken stays open. */
+static struct client *ask_early(struct stage *stage, int32_t count)
+{
+    struct client *c = client_open(stage, 0, false, 0);
+
+    for (int32_t i = 0; i < count; i++)
+        ask_raw(c, 2 * i + 1);
+    client_raw_frame(c, NGHTTP2_PING, 0, 0, "12345678", 8);
+    return c;
+}
+
+/* Reads until the PING is answered and so many streams were refused, or to the end; how many were. */
+static unsigned hear_refused(struct client *c, unsigned wanted)
+{
+    unsigned char head[9], payload[16384];
+    unsigned refused = 0;
+
+    while ((refused < wanted || c->pongs == 0) && recv(c->fd, head, 9, MSG_WAITALL) == 9) {
+        size_t size = (size_t)head[0] << 16 | (size_t)head[1] << 8 | head[2];
+
+        assert_true(size <= sizeof(payload));
+        if (size > 0 && recv(c->fd, payload, size, MSG_WAITALL) != (ssize_t)size)
+            break;
+        refused += head[3] == NGHTTP2_RST_STREAM && payload[3] == NGHTTP2_REFUSED_STREAM;
+        c->pongs += head[3] == NGHTTP2_PING;
+        if (head[3] == NGHTTP2_GOAWAY) {
+            c->got_goaway = true;
+            c->goaway_code = payload[7];
+        }
+    }
+    return refused;
+}
+
+/* As many as a browser may begin, and more than there are resets for those who break rules: it goes on. */
+static void test_streams_asked_for_early(void **state)
+{
+    struct stage *stage = stage_start(stage_new());
+    struct client *c = ask_early(stage, STREAMS_BOUND + 100);
+
+    (void)state;
+    assert_int_equal(hear_refused(c, 100), 100);
+    client_raw_frame(c, NGHTTP2_PING, 0, 0, "12345678", 8);
+    c->pongs = 0;
+    assert_int_equal(hear_refused(c, 0), 0);
+    assert_true(c->pongs == 1 && !c->got_goaway);
+    assert_int_equal(stage_refusals(stage, HTTP_REFUSAL_H2_TOO_MANY_STREAMS), 100);
+    assert_int_equal(stage_refusals(stage, HTTP_REFUSAL_H2_MADE_RESET), 0);
+    client_close(c);
+    stage_stop(stage);
+    stage_free(stage);
+}
+
+static void test_too_many_streams_asked_for_early(void **state)
+{
+    struct stage *stage = stage_start(stage_new());
+    struct client *c = ask_early(stage, STREAMS_BOUND + 600);
+
+    (void)state;
+    hear_refused(c, ~0u);
+    assert_true(c->got_goaway);
+    assert_int_equal(c->goaway_code, NGHTTP2_ENHANCE_YOUR_CALM);
+    assert_string_equal(stage->refused, "h2_too_many_streams");
+    client_close(c);
+    stage_stop(stage);
+    stage_free(stage);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -289,6 +360,8 @@ int main(void)
         cmocka_unit_test(test_handlers_are_told),
         cmocka_unit_test(test_reset_requests_cost_no_handler),
         cmocka_unit_test(test_answers_that_nobody_reads),
+        cmocka_unit_test(test_streams_asked_for_early),
+        cmocka_unit_test(test_too_many_streams_asked_for_early),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
