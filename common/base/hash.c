@@ -7,7 +7,11 @@
 
 #include <endian.h>
 #include <sodium.h>
+#if defined(__x86_64__) && __has_include(<xxh_x86dispatch.h>)
+#include <xxh_x86dispatch.h> /* as wide as this processor can: four times as fast, the same sums */
+#else
 #include <xxhash.h>
+#endif
 
 #include "base/check.h"
 
