@@ -300,7 +300,9 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
 void tls_tickets_attach(struct tls_tickets *t, SSL_CTX *context)
 {
     static CRYPTO_ONCE once = CRYPTO_ONCE_STATIC_INIT;
-    uint64_t lifetime_s = t->rotation_s < LIFETIME_MAX_S ? t->rotation_s : LIFETIME_MAX_S;
+    /* One more: when a ticket was made it says in whole seconds, and OpenSSL 3.2 and later compare that with
+     * the time to the nanosecond. */
+    uint64_t lifetime_s = t->rotation_s + 1 < LIFETIME_MAX_S ? t->rotation_s + 1 : LIFETIME_MAX_S;
 
     CRYPTO_THREAD_run_once(&once, make_index);
     REQUIRE(tickets_index >= 0 && SSL_CTX_set_ex_data(context, tickets_index, t) == 1);
