@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "certificates.h"
 #include "io/stream.h"
+#include "io/tls.h"
 #include "machine.h"
 #include "places.h"
 #include "sandbox.h"
@@ -699,6 +700,7 @@ int main(int argc, char **argv)
     if ((argc != 2 && !is_check) || argv[argc - 1][0] == '-')
         return usage(stderr, 2);
     signal(SIGPIPE, SIG_IGN);
+    tls_manage_memory();
     log_set_name("edge");
     if (getenv("SHOREBREAK_FAULTS"))
         fault_arm_from_text(getenv("SHOREBREAK_FAULTS"));

@@ -307,17 +307,24 @@ static enum h2_wait wait_of(const struct h2_connection *h)
     return h->stream_count == 0 ? H2_WAIT_IDLE : H2_WAIT_NOTHING;
 }
 
+static uint64_t delay_ms(const struct h2_connection *h, enum h2_wait waits_for)
+{
+    switch (waits_for) {
+    case H2_WAIT_BLOCK: return h->c->server->options.header_timeout_ms;
+    case H2_WAIT_SOCKET: return server_drain_delay_ms(h->c->server, &h->c->drain);
+    case H2_WAIT_IDLE: return server_connection_idle_ms(h->c);
+    case H2_WAIT_NOTHING: break;
+    }
+    UNREACHABLE();
+}
+
 static void wait(struct h2_connection *h)
 {
-    const struct http_server_options *options = &h->c->server->options;
-    const uint64_t delays_ms[] = {
-        [H2_WAIT_BLOCK] = options->header_timeout_ms,
-        [H2_WAIT_SOCKET] = server_drain_delay_ms(h->c->server, &h->c->drain),
-        [H2_WAIT_IDLE] = options->idle_timeout_ms,
-    };
     enum h2_wait waits_for = wait_of(h);
     bool is_new = waits_for != h->waits_for;
 
+    if (is_new)
+        h->c->is_resting = false;
     if (waits_for == H2_WAIT_SOCKET) { /* what else happens meanwhile puts no look off */
         is_new = !h->c->drain.is_blocked;
         drain_block(&h->c->drain, loop_now_ms(h->c->server->loop));
@@ -326,7 +333,7 @@ static void wait(struct h2_connection *h)
     if (waits_for == H2_WAIT_NOTHING)
         timer_stop(&h->c->deadline);
     else if (is_new || !timer_is_running(&h->c->deadline))
-        timer_start(h->c->server->loop, &h->c->deadline, delays_ms[waits_for]);
+        timer_start(h->c->server->loop, &h->c->deadline, delay_ms(h, waits_for));
     h->waits_for = waits_for;
 }
 
@@ -450,7 +457,10 @@ void h2_connection_on_deadline(struct h2_connection *h)
         end_broken(h, word);
         return;
     case H2_WAIT_BLOCK: h2_connection_must_end(h, HTTP_REFUSAL_HEADER_TIMEOUT); break;
-    case H2_WAIT_IDLE: h2_connection_must_end(h, HTTP_REFUSAL_IDLE_TIMEOUT); break;
+    case H2_WAIT_IDLE:
+        if (!server_connection_rest(h->c))
+            h2_connection_must_end(h, HTTP_REFUSAL_IDLE_TIMEOUT);
+        break;
     case H2_WAIT_NOTHING: break;
     }
     tend(h);

@@ -277,6 +277,30 @@ static void read_again(struct connection *c)
     }
 }
 
+/* Only TLS has something to give back. */
+static bool may_rest(const struct connection *c)
+{
+    return stream_is_tls(c->stream) && c->server->options.idle_timeout_ms > SERVER_REST_MS;
+}
+
+uint64_t server_connection_idle_ms(const struct connection *c)
+{
+    uint64_t whole_ms = c->server->options.idle_timeout_ms;
+
+    if (!may_rest(c))
+        return whole_ms;
+    return c->is_resting ? whole_ms - SERVER_REST_MS : SERVER_REST_MS;
+}
+
+bool server_connection_rest(struct connection *c)
+{
+    if (c->is_resting || !may_rest(c))
+        return false;
+    c->is_resting = true;
+    stream_rest(c->stream);
+    return true;
+}
+
 static void become_idle(struct connection *c)
 {
     if (c->peer_ended || (c->server->draining && c->state == CONNECTION_IDLE)) {
@@ -286,8 +310,9 @@ static void become_idle(struct connection *c)
     server_inbox_give(c->server, c->inbox);
     c->inbox = NULL;
     read_again(c);
+    c->is_resting = false;
     if (c->state == CONNECTION_IDLE)
-        timer_start(c->server->loop, &c->deadline, c->server->options.idle_timeout_ms);
+        timer_start(c->server->loop, &c->deadline, server_connection_idle_ms(c));
     server_connection_waits(c, true);
 }
 
@@ -641,6 +666,14 @@ static void look_at_client(struct connection *c)
         server_connection_close(c, true);
 }
 
+static void idle_on(struct connection *c)
+{
+    if (server_connection_rest(c))
+        timer_start(c->server->loop, &c->deadline, server_connection_idle_ms(c));
+    else
+        drop(c, HTTP_REFUSAL_IDLE_TIMEOUT);
+}
+
 static void on_deadline(struct timer *t)
 {
     struct connection *c = container_of(t, struct connection, deadline);
@@ -654,7 +687,7 @@ static void on_deadline(struct timer *t)
             drop(c, HTTP_REFUSAL_HEADER_TIMEOUT); /* a response to nothing confuses */
         break;
     case CONNECTION_BODY: refuse(c, HTTP_REFUSAL_HEADER_TIMEOUT); break;
-    case CONNECTION_IDLE: drop(c, HTTP_REFUSAL_IDLE_TIMEOUT); break;
+    case CONNECTION_IDLE: idle_on(c); break;
     case CONNECTION_EXCHANGE:
     case CONNECTION_FLUSH: look_at_client(c); break;
     case CONNECTION_HTTP2: h2_connection_on_deadline(c->h2); break;

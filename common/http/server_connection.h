@@ -39,6 +39,7 @@ struct outbox {
 
 #define OUTBOX_SPARE_CAPACITY ((size_t)4096)
 #define SERVER_LINGER_MS      2000
+#define SERVER_REST_MS        1000 /* idle so long: memory is worth more than the microseconds of waking */
 #define OUTBOX_FRAMING_ROOM   ((size_t)64) /* for chunk framing behind a head */
 
 enum connection_state {
@@ -71,6 +72,7 @@ struct connection {
     bool serving;    /* inside serve_requests */
     bool peer_ended; /* no more requests will come */
     bool reading_off;
+    bool is_resting;      /* idle, and its stream was told */
     uint64_t accepted_ms; /* with TLS */
     size_t lingered_bytes;
     struct buf body; /* of the request, at most options.body_size_max */
@@ -148,6 +150,11 @@ void server_connection_close(struct connection *c, bool reset);
 /* The client is to move next, with a handshake or a request; or no longer. Who waits already keeps its place.
  */
 void server_connection_waits(struct connection *c, bool waits);
+
+/* Idle connections wait twice: until they rest (stream_rest), and until they have idled for too long. How
+ * long the present one of these waits is, and what follows it: false: the end. */
+uint64_t server_connection_idle_ms(const struct connection *c);
+bool server_connection_rest(struct connection *c);
 
 /* Nothing more will be said: waits a while for the client's end, then closes. */
 void server_connection_linger(struct connection *c);

@@ -690,6 +690,12 @@ uint64_t stream_acked_bytes(const struct stream *s)
     return tcp_acked_bytes(s->fd);
 }
 
+void stream_rest(struct stream *s)
+{
+    if (s->tls && s->state == STREAM_OPEN && !s->error)
+        tls_session_rest(s->tls);
+}
+
 int stream_shutdown(struct stream *s)
 {
     if (s->error)

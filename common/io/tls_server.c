@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/counter.h"
 #include "base/log.h"
+#include "tls_fold.h"
 #include "tls_identity.h"
 #include "tls_ktls.h"
 #include "tls_private.h"
@@ -124,7 +125,7 @@ static int on_client_hello(SSL *ssl, int *unused_alert, void *unused)
 
 SSL *tls_server_connection(struct tls_server *t)
 {
-    return SSL_new(t->base);
+    return tls_fold_new(t->base);
 }
 
 bool tls_server_has_ktls(const struct tls_server *t)

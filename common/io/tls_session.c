@@ -29,6 +29,7 @@
 #include "base/check.h"
 #include "base/guard.h"
 #include "loop_private.h"
+#include "tls_fold.h"
 #include "tls_ktls.h"
 #include "tls_private.h"
 
@@ -49,6 +50,7 @@ _Static_assert(GATHER_MAX + GATHER_MAX / 8 <= RECORDS_SIZE, "gathered records an
 
 struct tls_session {
     SSL *ssl;
+    struct tls_folded *folded; /* NULL: the connection is awake. See awake() */
     struct tls_server *server; /* NULL: a client's session */
     struct loop *loop;
     int fd;
@@ -252,6 +254,24 @@ static int send_gathered(struct tls_session *t, bool more)
     return keep_unsent(t, records + n, size - (size_t)n);
 }
 
+/* --- resting ---
+ *
+ * What is called for a connection that may rest gets at OpenSSL's object here. */
+
+static SSL *awake(struct tls_session *t)
+{
+    if (t->folded)
+        tls_unfold(t->ssl, t->folded);
+    t->folded = NULL;
+    return t->ssl;
+}
+
+void tls_session_rest(struct tls_session *t)
+{
+    if (!t->folded && !t->is_early && !tls_session_has_input(t) && !tls_session_has_unsent(t))
+        t->folded = tls_fold(t->ssl);
+}
+
 /* --- making
  * ------------------------------------------------------------------------------------------------------ */
 
@@ -310,7 +330,7 @@ void tls_session_free(struct tls_session *t)
 {
     if (!t)
         return;
-    SSL_free(t->ssl);
+    SSL_free(awake(t));
     tls_server_unref(t->server);
     free(t->unsent);
     free(t->early);
@@ -472,7 +492,7 @@ ssize_t tls_session_read(struct tls_session *t, void *data, size_t size)
     ERR_clear_error();
     t->reads_left = READS_MAX;
     t->is_drained = false;
-    result = SSL_read_ex(t->ssl, data, size, &n);
+    result = SSL_read_ex(awake(t), data, size, &n);
     if (result != 1)
         status = outcome(t, result);
     t->read_exhausted = status == -EAGAIN;
@@ -488,7 +508,7 @@ ssize_t tls_session_read(struct tls_session *t, void *data, size_t size)
 
 bool tls_session_has_input(const struct tls_session *t)
 {
-    return t->early || (!t->is_early && !t->read_exhausted && SSL_has_pending(t->ssl));
+    return t->early || (!t->folded && !t->is_early && !t->read_exhausted && SSL_has_pending(t->ssl));
 }
 
 /* --- writing
@@ -513,6 +533,7 @@ static int encrypt(struct tls_session *t, const char *data, size_t size)
     size_t n;
 
     ERR_clear_error();
+    awake(t);
     while (size > 0) {
         if (!encrypt_some(t, data, t->small_left > 0 ? size_min(size, RECORD_SMALL) : size, &n)) {
             t->gathered_size = 0;
@@ -643,7 +664,7 @@ int tls_session_end(struct tls_session *t)
     int status, result;
 
     ERR_clear_error();
-    result = SSL_shutdown(t->ssl);
+    result = SSL_shutdown(awake(t));
     t->is_ending = t->is_ktls && result < 0 && SSL_get_error(t->ssl, result) == SSL_ERROR_WANT_WRITE;
     if (t->is_ending) {
         t->wants_write = true;
@@ -658,9 +679,9 @@ int tls_session_end(struct tls_session *t)
 /* --- the rest
  * ---------------------------------------------------------------------------------------------------- */
 
-const char *tls_session_server_name(const struct tls_session *t)
+const char *tls_session_server_name(struct tls_session *t)
 {
-    const char *name = SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name);
+    const char *name = SSL_get_servername(awake(t), TLSEXT_NAMETYPE_host_name);
 
     return name ? name : "";
 }
@@ -670,12 +691,12 @@ bool tls_session_is_ktls(const struct tls_session *t)
     return t->is_ktls;
 }
 
-bool tls_session_is_http2(const struct tls_session *t)
+bool tls_session_is_http2(struct tls_session *t)
 {
     const unsigned char *protocol;
     unsigned size;
 
-    SSL_get0_alpn_selected(t->ssl, &protocol, &size);
+    SSL_get0_alpn_selected(awake(t), &protocol, &size);
     return size == 2 && memcmp(protocol, "h2", 2) == 0;
 }
 

@@ -49,11 +49,14 @@ int tls_session_end(struct tls_session *t);   /* close_notify, the socket is shu
 /* Within the handshake: the kernel is not to encrypt. */
 void tls_session_leave_kernel(struct tls_session *t);
 
+/* As stream_rest. */
+void tls_session_rest(struct tls_session *t);
+
 /* The kernel encrypts: bytes are written to the socket as they are, not with the functions above. */
 bool tls_session_is_ktls(const struct tls_session *t);
 
-const char *tls_session_server_name(const struct tls_session *t);
-bool tls_session_is_http2(const struct tls_session *t); /* ALPN agreed on "h2" */
+const char *tls_session_server_name(struct tls_session *t);
+bool tls_session_is_http2(struct tls_session *t); /* ALPN agreed on "h2" */
 int tls_session_fd(const struct tls_session *t);
 
 #endif

@@ -89,7 +89,7 @@ static void on_open(void *user, int status)
         loop_stop(s->world->loop);
 }
 
-static void on_readable(void *user) /* echoes */
+static void on_readable(void *user) /* echoes, and rests at once */
 {
     struct side *s = user;
     char data[1000];
@@ -109,6 +109,7 @@ static void on_readable(void *user) /* echoes */
         if (s->world->stop_when_early)
             loop_stop(s->world->loop);
     }
+    stream_rest(s->stream);
 }
 
 static void on_secure(void *user)
@@ -752,5 +753,6 @@ int main(void)
         TEST(test_bad_files_are_named),
     };
 
+    tls_manage_memory();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

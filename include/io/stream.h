@@ -85,6 +85,10 @@ void stream_push(struct stream *s);
 /* What the peer has acknowledged since the connection began, TLS's own bytes too. A system call. */
 uint64_t stream_acked_bytes(const struct stream *s);
 
+/* Nothing is expected to move for a while: gives back what memory can be had again when something does. It
+ * costs some microseconds, and so does waking. */
+void stream_rest(struct stream *s);
+
 /* No more writes: FIN, after close_notify on TLS, behind all that was taken. */
 int stream_shutdown(struct stream *s);
 

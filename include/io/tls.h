@@ -33,6 +33,10 @@ struct tls_identity {
 /* TLS 1.3 early data (RFC 8446 section 2.3) of a connection: who sends more breaks it. */
 #define TLS_EARLY_DATA_MAX 16384
 
+/* Has this process keep idle connections in less memory (stream_rest). Before anything else uses OpenSSL, and
+ * before there are threads; else all stays as it is. */
+void tls_manage_memory(void);
+
 struct tls_server_options { /* texts and arrays are copied */
     const struct tls_identity *identities;
     size_t identity_count;
