@@ -152,6 +152,7 @@ void server_connection_close(struct connection *c, bool reset)
     later_start(s->loop, &c->later); /* frees it */
     list_remove(&c->node);
     list_remove(&c->waiting);
+    list_remove(&c->due);
     leave_handshakes(c);
     if (s->options.gate)
         s->options.gate->leave(s->options.gate->user, c->guest);
@@ -318,9 +319,9 @@ static void become_idle(struct connection *c)
 
 void server_connection_next(struct connection *c)
 {
-    if (c->paced)
+    if (c->is_paced)
         stream_set_pace(c->stream, 0);
-    c->paced = false;
+    c->is_paced = false;
     c->earlier_bytes += c->sent_bytes;
     if (c->body.data)
         buf_fini(&c->body);
@@ -689,7 +690,12 @@ static void on_deadline(struct timer *t)
     case CONNECTION_BODY: refuse(c, HTTP_REFUSAL_HEADER_TIMEOUT); break;
     case CONNECTION_IDLE: idle_on(c); break;
     case CONNECTION_EXCHANGE:
-    case CONNECTION_FLUSH: look_at_client(c); break;
+    case CONNECTION_FLUSH:
+        if (c->blocked)
+            look_at_client(c);
+        else
+            server_response_on_due(c);
+        break;
     case CONNECTION_HTTP2: h2_connection_on_deadline(c->h2); break;
     case CONNECTION_LINGER: server_connection_close(c, false); break;
     case CONNECTION_CLOSED: UNREACHABLE();
@@ -717,6 +723,8 @@ int http_server_new(struct loop *l, const struct http_server_options *options,
     list_init(&s->connections);
     list_init(&s->waiting);
     list_init(&s->handshaking);
+    list_init(&s->due);
+    later_init(&s->next_portions, server_response_next_portions);
     later_init(&s->drained, on_drained);
     *ret_server = s;
     return 0;
@@ -748,6 +756,7 @@ static struct connection *connection_new(struct http_server *s, int fd, const st
     list_init(&c->node);
     list_init(&c->waiting);
     list_init(&c->handshaking);
+    list_init(&c->due);
     return c;
 }
 
@@ -943,6 +952,7 @@ void http_server_free(struct http_server *s)
         server_connection_close(c, true);
     }
     later_stop(&s->drained);
+    later_stop(&s->next_portions);
     free_spares(s);
     h2_shared_free(s->h2);
     free(s);

@@ -19,6 +19,7 @@
 #include "drain.h"
 #include "http/server.h"
 #include "parser.h"
+#include "portions.h"
 
 /* What arrived and is not consumed: the head that is being served, and pipelined requests behind it. Does not
  * move while a head in it is parsed or served. */
@@ -66,6 +67,8 @@ struct connection {
     struct timer deadline;
     struct timer handshake_deadline; /* of a client that is served before TLS stands */
     struct drain drain;              /* of the socket */
+    struct portions portions;
+    struct list due; /* server->due: its next portion may go */
     struct later later;
 
     enum connection_state state;
@@ -82,7 +85,7 @@ struct connection {
     bool may_be_h2;           /* nothing of a plain connection's first bytes has been read as HTTP/1 */
 
     /* The response. */
-    bool responded, no_body, keep_alive, paced;
+    bool responded, no_body, keep_alive, is_paced;
     bool blocked;         /* the socket takes no more: on_writable will come */
     bool awaits_writable; /* the handler was told less than it gave */
     const char *broken;   /* why on_gone will be called, or NULL */
@@ -98,6 +101,8 @@ struct http_server {
     struct http_server_stats stats;
     struct list connections, waiting; /* the latter by how long they wait */
     struct list handshaking;          /* the oldest first */
+    struct list due;                  /* paced responses whose next portion may go, the first due first */
+    struct later next_portions;       /* sends some of these; new requests come in between */
     size_t connection_count, handshake_count;
     struct inbox *spare_inboxes;
     struct outbox *spare_outboxes;
@@ -123,6 +128,10 @@ void server_response_end(struct connection *c);
 
 /* The socket takes bytes again. */
 void server_response_on_writable(struct connection *c);
+
+/* The next portion of a paced response may go. */
+void server_response_on_due(struct connection *c);
+void server_response_next_portions(struct later *later); /* server->next_portions */
 
 struct inbox *server_inbox_take(struct http_server *s);                    /* NULL when memory is out */
 void server_inbox_give(struct http_server *s, struct inbox *in);           /* NULL is fine */

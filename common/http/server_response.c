@@ -5,6 +5,9 @@
  *
  * One rule for a full socket: once a write took less than all, `blocked` stands, nothing more is written, and
  * how much the client takes is looked at now and then until the stream says that it takes bytes again.
+ *
+ * A paced response goes out in portions (portions.h), each at its time. Those that are due at the same time
+ * stand in line, and a turn of the loop sends a few: a crowd of paced viewers holds up nobody's first byte.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -16,6 +19,7 @@
 #define SEND_SMALL_SIZE_MAX ((uint64_t)64 << 10) /* up to this from memory, together with the head */
 #define SEND_TURN_SIZE_MAX  ((uint64_t)4 << 20)  /* a send takes no more: other connections wait */
 #define FIELDS_SIZE_MAX     ((size_t)256 << 10)
+#define PORTIONS_PER_TURN   32 /* less than a millisecond */
 
 static const char last_chunk[] = "0\r\n\r\n";
 
@@ -198,6 +202,7 @@ void server_response_begin(struct connection *c)
     c->broken = NULL;
     c->framing = HTTP_FRAMING_NONE;
     c->body_left = c->chunk_left = c->sent_bytes = 0;
+    portions_begin(&c->portions);
 }
 
 static void choose_framing(struct connection *c, unsigned status, uint64_t body_size)
@@ -332,18 +337,79 @@ static size_t sendable(struct connection *c, const struct span *span)
     return (size_t)size;
 }
 
+/* --- Portions of what is paced. --- */
+
+static uint64_t now_us(const struct connection *c)
+{
+    return loop_now_ms(c->server->loop) * 1000;
+}
+
+static size_t portion(const struct connection *c, size_t size)
+{
+    uint64_t left = c->framing == HTTP_FRAMING_LENGTH ? c->body_left : size;
+
+    return size_min(size, portions_size(&c->portions, now_us(c), left));
+}
+
+static void await_portion(struct connection *c)
+{
+    uint64_t wait_ms = portions_wait_ms(&c->portions, now_us(c));
+
+    if (wait_ms > 0)
+        timer_start(c->server->loop, &c->deadline, wait_ms);
+    else
+        server_response_on_due(c);
+}
+
+void server_response_on_due(struct connection *c)
+{
+    if (!list_is_linked(&c->due))
+        list_push_back(&c->server->due, &c->due);
+    later_start(c->server->loop, &c->server->next_portions);
+}
+
+static void go_on(struct connection *c)
+{
+    if (c->state == CONNECTION_EXCHANGE && c->awaits_writable && !c->blocked && !c->broken) {
+        c->awaits_writable = false;
+        c->x.events->on_writable(&c->x);
+    }
+}
+
+void server_response_next_portions(struct later *later)
+{
+    struct http_server *s = container_of(later, struct http_server, next_portions);
+
+    for (int i = 0; i < PORTIONS_PER_TURN && !list_is_empty(&s->due); i++) {
+        struct connection *c = LIST_FIRST(&s->due, struct connection, due);
+
+        list_remove(&c->due);
+        go_on(c);
+    }
+    if (!list_is_empty(&s->due))
+        later_start(s->loop, &s->next_portions);
+}
+
+/* --- Sending. --- */
+
 static size_t send_now(struct connection *c, const struct span *span)
 {
     size_t size = sendable(c, span), taken;
-    bool ends_chunk = c->framing == HTTP_FRAMING_CHUNKED && size == c->chunk_left;
+    bool is_small = span->data && size <= SEND_SMALL_SIZE_MAX && c->portions.rate_bytes_per_s == 0;
+    bool ends_chunk;
 
     if (c->broken)
         return 0;
-    if (span->data && size <= SEND_SMALL_SIZE_MAX)
+    size = portion(c, size);
+    ends_chunk = c->framing == HTTP_FRAMING_CHUNKED && size == c->chunk_left;
+    if (size == 0)
+        return 0;
+    if (is_small)
         taken = send_small(c, span->data, size, ends_chunk);
     else
         taken = send_large(c, span, size, ends_chunk);
     c->sent_bytes += taken;
+    portions_took(&c->portions, now_us(c), taken);
     if (c->framing == HTTP_FRAMING_LENGTH)
         c->body_left -= taken;
     if (c->framing == HTTP_FRAMING_CHUNKED)
@@ -364,7 +430,9 @@ static ssize_t on_send(struct exchange *x, const struct span *span)
     if (c->broken)
         return -EPIPE;
     c->awaits_writable = taken < span->size;
-    if (c->awaits_writable && !c->blocked) /* this turn's share is used up */
+    if (c->awaits_writable && !c->blocked && c->portions.rate_bytes_per_s > 0)
+        await_portion(c);
+    else if (c->awaits_writable && !c->blocked) /* this turn's share is used up */
         later_start(c->server->loop, &c->later);
     return (ssize_t)taken;
 }
@@ -418,7 +486,8 @@ static void on_set_pace(struct exchange *x, uint64_t rate_bytes_per_s)
     struct connection *c = connection_of(x);
 
     stream_set_pace(c->stream, rate_bytes_per_s);
-    c->paced = rate_bytes_per_s > 0; /* it would stay for the next request */
+    portions_set_pace(&c->portions, rate_bytes_per_s);
+    c->is_paced = rate_bytes_per_s > 0; /* it would stay for the next request */
 }
 
 static void on_set_congestion(struct exchange *x, const char *name)
@@ -461,10 +530,8 @@ void server_response_on_writable(struct connection *c)
     drain_unblock(&c->drain, loop_now_ms(c->server->loop));
     timer_stop(&c->deadline);
     flush(c, false);
-    if (c->state == CONNECTION_FLUSH) {
+    if (c->state == CONNECTION_FLUSH)
         server_response_end(c);
-    } else if (c->state == CONNECTION_EXCHANGE && !c->blocked && !c->broken && c->awaits_writable) {
-        c->awaits_writable = false;
-        c->x.events->on_writable(&c->x);
-    }
+    else
+        go_on(c);
 }

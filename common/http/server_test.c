@@ -24,6 +24,8 @@
 
 #define LARGE_SIZE   ((size_t)8 << 20)
 #define PIPELINE_MAX 10000
+#define PACED_SIZE   ((size_t)200 << 10)
+#define PACE         ((uint64_t)1 << 20)
 
 /* --- The server's side: what is asked for says what the handler does. --- */
 
@@ -92,6 +94,15 @@ static void send_large(struct stage *stage, struct exchange *x, bool mapped, uin
     send_left(x);
 }
 
+static void send_paced(struct stage *stage, struct exchange *x, bool mapped, uint64_t body_size)
+{
+    stage->left = (struct span){
+        .fd = mapped ? -1 : stage->large_fd, .data = mapped ? stage->large : NULL, .size = PACED_SIZE};
+    exchange_respond(x, 200, SLICE_EMPTY, body_size);
+    exchange_set_pace(x, PACE);
+    send_left(x);
+}
+
 static void send_in_pieces(struct stage *stage, struct exchange *x)
 {
     exchange_respond(x, 200, SLICE_LITERAL("X: y\r\n"), EXCHANGE_LENGTH_UNKNOWN);
@@ -125,6 +136,12 @@ static void on_request(struct exchange *x, void *user)
         send_large(stage, x, true, LARGE_SIZE);
     else if (IS("/file-chunked"))
         send_large(stage, x, false, EXCHANGE_LENGTH_UNKNOWN);
+    else if (IS("/paced-file"))
+        send_paced(stage, x, false, PACED_SIZE);
+    else if (IS("/paced-map"))
+        send_paced(stage, x, true, PACED_SIZE);
+    else if (IS("/paced-chunked"))
+        send_paced(stage, x, false, EXCHANGE_LENGTH_UNKNOWN);
     else if (IS("/big-reply"))
         exchange_reply(x, 200, SLICE_EMPTY, slice_make(stage->large, EXCHANGE_REPLY_SIZE_MAX));
     else if (IS("/wait")) {
@@ -500,21 +517,21 @@ static void test_sent_bytes_are_what_went_over_the_wire(void **state)
     stage_free(stage);
 }
 
-static void hear_large(struct stage *stage, int fd)
+static void hear_length(struct stage *stage, int fd, size_t body_size)
 {
     char head[100];
 
-    snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", LARGE_SIZE);
+    snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", body_size);
     hear(fd, head);
-    hear_bytes(fd, stage->large, LARGE_SIZE);
+    hear_bytes(fd, stage->large, body_size);
 }
 
-static void hear_chunks(struct stage *stage, int fd)
+static void hear_chunks(struct stage *stage, int fd, size_t body_size)
 {
     char line[32];
 
     hear(fd, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
-    for (size_t at = 0, size; at < LARGE_SIZE; at += size) {
+    for (size_t at = 0, size; at < body_size; at += size) {
         size_t filled = 0;
 
         do
@@ -522,7 +539,7 @@ static void hear_chunks(struct stage *stage, int fd)
         while (line[filled++] != '\n' && filled < sizeof(line) - 1);
         line[filled] = '\0';
         size = strtoul(line, NULL, 16);
-        assert_in_range(size, 1, LARGE_SIZE - at);
+        assert_in_range(size, 1, body_size - at);
         hear_bytes(fd, stage->large + at, size);
         hear(fd, "\r\n");
     }
@@ -537,12 +554,50 @@ static void test_large_bodies_from_file_and_map(void **state)
 
     (void)state;
     say(fd, GET("/file") GET("/map") GET("/file-chunked") GET("/a"));
-    hear_large(stage, fd);
-    hear_large(stage, fd);
-    hear_chunks(stage, fd);
+    hear_length(stage, fd, LARGE_SIZE);
+    hear_length(stage, fd, LARGE_SIZE);
+    hear_chunks(stage, fd, LARGE_SIZE);
     hear(fd, OK_A);
     close(fd);
     stage_close(stage);
+}
+
+static void test_paced_bodies_come_in_portions_and_whole(void **state)
+{
+    struct stage *stage = stage_open();
+    int fd = dial(stage, 0), narrow = dial(stage, 4096);
+
+    (void)state;
+    say(fd, GET("/paced-file") GET("/a"));
+    hear_length(stage, fd, PACED_SIZE);
+    hear(fd, OK_A);
+    say(fd, GET("/paced-map") GET("/paced-chunked") GET("/a"));
+    hear_length(stage, fd, PACED_SIZE);
+    hear_chunks(stage, fd, PACED_SIZE);
+    hear(fd, OK_A);
+    say(narrow, GET("/paced-file") GET("/a"));
+    hear_length(stage, narrow, PACED_SIZE);
+    hear(narrow, OK_A);
+    close(fd);
+    close(narrow);
+    stage_close(stage);
+}
+
+static void test_a_paced_response_may_end_in_the_middle(void **state)
+{
+    struct stage *stage = stage_open();
+    int fd = dial(stage, 0), other;
+
+    (void)state;
+    say(fd, GET("/paced-file"));
+    hear(fd, "HTTP/1.1 200 OK\r\n");
+    close(fd);
+    await_event(stage);
+    other = dial(stage, 0);
+    say(other, GET("/paced-file"));
+    hear(other, "HTTP/1.1 200 OK\r\n");
+    stage_close(stage);
+    close(other);
 }
 
 static void test_a_reply_larger_than_the_socket_buffer(void **state)
@@ -946,6 +1001,8 @@ int main(void)
         cmocka_unit_test(test_unknown_length),
         cmocka_unit_test(test_sent_bytes_are_what_went_over_the_wire),
         cmocka_unit_test(test_large_bodies_from_file_and_map),
+        cmocka_unit_test(test_paced_bodies_come_in_portions_and_whole),
+        cmocka_unit_test(test_a_paced_response_may_end_in_the_middle),
         cmocka_unit_test(test_a_reply_larger_than_the_socket_buffer),
         cmocka_unit_test(test_ten_thousand_pipelined_requests),
         cmocka_unit_test(test_refusals),

@@ -35,7 +35,7 @@
 #define SEND_MAX         ((size_t)4 << 20) /* in one call: a fast viewer must not hold up the others */
 #define CORK_MIN         ((size_t)128 << 10)
 #define ROOM_PLAIN       ((size_t)64 << 10) /* what stream_room says of a plain socket, which cannot be asked */
-#define PACED_UNSENT_MIN (32u << 10)
+#define PACED_UNSENT_MIN (40u << 10)
 #define PACED_UNSENT_MAX (128u << 10)
 #define LINGER_MAX_MS    15000 /* how long closed TLS streams may take for their last records */
 
@@ -715,10 +715,11 @@ int stream_shutdown(struct stream *s)
 /* --- the rest
  * ---------------------------------------------------------------------------------------------------- */
 
-/* A quarter of a second: little memory in the kernel, and few wake-ups. 0: the system's. */
+/* A quarter of a second, and a little more so that this much goes in one call: little memory in the kernel,
+ * and few wake-ups. 0: the system's. */
 static unsigned paced_unsent_max(uint64_t rate_bytes_per_s)
 {
-    uint64_t size = rate_bytes_per_s / 4;
+    uint64_t size = rate_bytes_per_s / 16 * 5;
 
     if (rate_bytes_per_s == 0)
         return 0;
