@@ -4,7 +4,10 @@
  * worth the name, every file of the folder open with its head made beforehand; small files go out of memory
  * in one send, large ones by sendfile behind their head. What a real server costs above this is its own work.
  *
- *   bench_floor PORT FOLDER
+ *   bench_floor PORT FOLDER [RATE]
+ *
+ * RATE: bytes a second of each connection, kept by the kernel (SO_MAX_PACING_RATE, and a quarter of a
+ * second's worth unsent).
  */
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -17,13 +20,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define FILES_MAX   1024
-#define VIEWERS_MAX 4096
+#define VIEWERS_MAX 65536
 #define SMALL_SIZE  16384 /* a head and a body up to this go out of memory */
 #define HEAD                                                                                        \
     "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nCache-Control: max-age=86400\r\n" \
@@ -43,6 +47,7 @@ struct viewer {
     off_t position;
 };
 static struct viewer viewers[VIEWERS_MAX]; /* by descriptor */
+static unsigned long rate;                 /* 0: as fast as it goes */
 
 static void require(int ok, const char *what)
 {
@@ -120,6 +125,13 @@ static bool viewer_read(struct viewer *v)
     return viewer_send(v);
 }
 
+static void viewer_pace(const struct viewer *v)
+{
+    unsigned unsent_max = (unsigned)rate / 4;
+    setsockopt(v->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_max, sizeof(unsent_max));
+    setsockopt(v->fd, SOL_SOCKET, SO_MAX_PACING_RATE, &rate, sizeof(rate));
+}
+
 static void viewer_accept(int epoll, int listener)
 {
     int on = 1, fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -128,6 +140,8 @@ static void viewer_accept(int epoll, int listener)
     event.data.ptr = &viewers[fd];
     viewers[fd] = (struct viewer){.fd = fd};
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    if (rate > 0)
+        viewer_pace(&viewers[fd]);
     require(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0, "epoll_ctl");
 }
 
@@ -138,7 +152,7 @@ static int listen_on(int port, int epoll)
     int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    require(bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0 && listen(fd, 1024) == 0, "listen");
+    require(bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0 && listen(fd, 4096) == 0, "listen");
     require(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0, "epoll_ctl");
     return fd;
 }
@@ -146,9 +160,14 @@ static int listen_on(int port, int epoll)
 int main(int argc, char **argv)
 {
     struct epoll_event events[256];
-    DIR *folder = argc == 3 ? opendir(argv[2]) : NULL;
+    struct rlimit files_max;
+    DIR *folder = argc >= 3 ? opendir(argv[2]) : NULL;
     int epoll = epoll_create1(EPOLL_CLOEXEC), listener, count = 0;
-    require(folder != NULL, "bench_floor PORT FOLDER");
+    require(folder != NULL, "bench_floor PORT FOLDER [RATE]");
+    rate = argc > 3 ? strtoul(argv[3], NULL, 10) : 0;
+    getrlimit(RLIMIT_NOFILE, &files_max);
+    files_max.rlim_cur = files_max.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files_max);
     signal(SIGPIPE, SIG_IGN);
     for (struct dirent *e; (e = readdir(folder)) && count < FILES_MAX / 2;)
         if (e->d_type == DT_REG) {
