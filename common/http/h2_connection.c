@@ -64,6 +64,7 @@ void h2_shared_free(struct h2_shared *shared)
     nghttp2_session_callbacks_del(shared->callbacks);
     nghttp2_option_del(shared->option);
     h2_gather_free(shared->gather);
+    h2_pool_free(shared->pool);
     free(shared);
 }
 
@@ -76,12 +77,13 @@ static struct h2_shared *shared_of(struct http_server *s)
     shared = calloc(1, sizeof(*shared));
     if (!shared)
         return NULL;
+    shared->pool = h2_pool_new();
     shared->callbacks = h2_request_callbacks();
     shared->option = make_option();
     shared->gather = h2_gather_new();
     share_init(&shared->reads, READ_PER_TURN);
     share_init(&shared->requests, SERVED_PER_TURN);
-    if (!shared->callbacks || !shared->option || !shared->gather) {
+    if (!shared->pool || !shared->callbacks || !shared->option || !shared->gather) {
         h2_shared_free(shared);
         return NULL;
     }
@@ -97,7 +99,16 @@ static uint32_t streams_max(const struct http_server *s)
     return (uint32_t)size_max(size_min(share, H2_STREAMS_MAX), H2_STREAMS_MIN);
 }
 
-static int begin_session(struct h2_connection *h, const struct h2_shared *shared)
+static bool make_session(struct h2_connection *h, struct h2_shared *shared)
+{
+    nghttp2_mem memory = h2_memory_init(&h->memory, shared->pool);
+    int status = nghttp2_session_server_new3(&h->session, shared->callbacks, h, shared->option, &memory);
+
+    h2_memory_made(&h->memory);
+    return status == 0;
+}
+
+static int begin_session(struct h2_connection *h, struct h2_shared *shared)
 {
     const nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, streams_max(h->c->server)},
@@ -105,7 +116,7 @@ static int begin_session(struct h2_connection *h, const struct h2_shared *shared
         {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
     };
 
-    if (nghttp2_session_server_new2(&h->session, shared->callbacks, h, shared->option) != 0)
+    if (!make_session(h, shared))
         return -ENOMEM;
     if (nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, settings, ARRAY_COUNT(settings)) != 0)
         return -ENOMEM;
@@ -149,6 +160,7 @@ void h2_connection_free(struct h2_connection *h)
     if (!h)
         return;
     nghttp2_session_del(h->session);
+    h2_memory_fini(&h->memory);
     free_streams(&h->streams);
     free_streams(&h->over);
     buf_fini(&h->held);
@@ -458,7 +470,9 @@ void h2_connection_on_deadline(struct h2_connection *h)
         return;
     case H2_WAIT_BLOCK: h2_connection_must_end(h, HTTP_REFUSAL_HEADER_TIMEOUT); break;
     case H2_WAIT_IDLE:
-        if (!server_connection_rest(h->c))
+        if (server_connection_rest(h->c))
+            h2_memory_rest(&h->memory);
+        else
             h2_connection_must_end(h, HTTP_REFUSAL_IDLE_TIMEOUT);
         break;
     case H2_WAIT_NOTHING: break;

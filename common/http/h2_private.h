@@ -23,6 +23,7 @@
 #include "h2_connection.h"
 #include "h2_guard.h"
 #include "h2_head.h"
+#include "h2_memory.h"
 #include "h2_priority.h"
 #include "share.h"
 
@@ -80,6 +81,7 @@ enum h2_wait {
 struct h2_connection {
     struct connection *c;
     nghttp2_session *session;
+    struct h2_memory memory; /* the session's */
     struct h2_guard guard;
     enum h2_wait waits_for;
 
@@ -112,6 +114,7 @@ struct h2_shared {
     nghttp2_session_callbacks *callbacks;
     nghttp2_option *option;
     struct h2_gather *gather;
+    struct h2_pool *pool;
 };
 
 /* --- h2_connection.c --- */
