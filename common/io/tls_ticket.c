@@ -241,9 +241,11 @@ void tls_tickets_free(struct tls_tickets *t)
 /* --- OpenSSL --- */
 
 static int tickets_index = -1;
+static EVP_CIPHER *ticket_cipher; /* fetched once: OpenSSL would look for it at every ticket */
 
 static void make_index(void)
 {
+    ticket_cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
     tickets_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
 }
 
@@ -263,8 +265,7 @@ static int seal(struct tls_tickets *t, unsigned char *name, unsigned char *iv, E
 {
     struct tls_ticket_key key;
     bool ok = tls_tickets_present(t, clock_wall_ms() / 1000, &key) && RAND_bytes(iv, 16) == 1 &&
-              EVP_EncryptInit_ex(cipher, EVP_aes_256_cbc(), NULL, key.cipher, iv) == 1 &&
-              ready_mac(mac, &key);
+              EVP_EncryptInit_ex(cipher, ticket_cipher, NULL, key.cipher, iv) == 1 && ready_mac(mac, &key);
 
     if (ok)
         memcpy(name, key.name, sizeof(key.name));
@@ -281,8 +282,7 @@ static int open_ticket(struct tls_tickets *t, bool is_for_once, const unsigned c
     struct tls_ticket_key key;
     enum tls_ticket_match match = tls_tickets_find(t, clock_wall_ms() / 1000, name, &key);
     bool ok = match != TLS_TICKET_UNKNOWN &&
-              EVP_DecryptInit_ex(cipher, EVP_aes_256_cbc(), NULL, key.cipher, iv) == 1 &&
-              ready_mac(mac, &key);
+              EVP_DecryptInit_ex(cipher, ticket_cipher, NULL, key.cipher, iv) == 1 && ready_mac(mac, &key);
 
     OPENSSL_cleanse(&key, sizeof(key));
     return !ok ? 0 : match == TLS_TICKET_CURRENT && !is_for_once ? 1 : 2;
@@ -305,7 +305,7 @@ void tls_tickets_attach(struct tls_tickets *t, SSL_CTX *context)
     uint64_t lifetime_s = t->rotation_s + 1 < LIFETIME_MAX_S ? t->rotation_s + 1 : LIFETIME_MAX_S;
 
     CRYPTO_THREAD_run_once(&once, make_index);
-    REQUIRE(tickets_index >= 0 && SSL_CTX_set_ex_data(context, tickets_index, t) == 1);
+    REQUIRE(tickets_index >= 0 && ticket_cipher && SSL_CTX_set_ex_data(context, tickets_index, t) == 1);
     SSL_CTX_set_timeout(context, (long)lifetime_s);
     SSL_CTX_set_tlsext_ticket_key_evp_cb(context, on_ticket);
 }
