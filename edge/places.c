@@ -72,7 +72,7 @@ static void look(void *user, bool is_asked)
 int places_new(const struct config *config, size_t worker_count, struct buf *error,
                struct places **ret_places)
 {
-    struct geo *geo;
+    struct geo *geo = NULL;
     if (!config->geoip.database && config->geoip.override_count == 0) {
         *ret_places = NULL;
         return 0;

@@ -233,7 +233,7 @@ static int add_forms(scmp_filter_ctx filter)
                               SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
     for (size_t i = 0; rv == 0 && i < sizeof(families) / sizeof(families[0]); i++)
         rv = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-                              SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]));
+                              SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i], 0));
     for (size_t i = 0; rv == 0 && i < sizeof(ioctls) / sizeof(ioctls[0]); i++)
         rv = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
                               SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, ioctls[i]));

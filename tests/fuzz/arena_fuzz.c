@@ -92,7 +92,7 @@ static bool get(struct store *s, unsigned number)
 
 static void file_path(const char *name, char ret_path[192])
 {
-    snprintf(ret_path, 192, "%s/%s", folder, name);
+    snprintf(ret_path, 192, "%s/%.100s", folder, name);
 }
 
 static void read_one(void *context, const char *name)
