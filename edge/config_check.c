@@ -180,23 +180,12 @@ void config_check_upstream_tls(struct config_reader *r, void *object)
 /* Fields that say something else already. */
 static bool is_reserved(struct slice name)
 {
-    static const char *const names[] = {"host",
-                                        "content-length",
-                                        "transfer-encoding",
-                                        "connection",
-                                        "keep-alive",
-                                        "te",
-                                        "trailer",
-                                        "upgrade",
-                                        "range",
-                                        "if-range",
-                                        "if-none-match",
-                                        "expect",
-                                        "if-match",
-                                        "if-modified-since",
-                                        "via",
-                                        "cdn-loop",
-                                        "if-unmodified-since",
+    static const char *const names[] = {"host",           "content-length",    "transfer-encoding",
+                                        "connection",     "keep-alive",        "te",
+                                        "trailer",        "upgrade",           "range",
+                                        "if-range",       "if-none-match",     "expect",
+                                        "if-match",       "if-modified-since", "via",
+                                        "cdn-loop",       "early-data",        "if-unmodified-since",
                                         "accept-encoding"};
     for (size_t i = 0; i < ARRAY_COUNT(names); i++)
         if (slice_equal_nocase(name, slice_of(names[i])))

@@ -19,7 +19,7 @@ static bool is_own(struct slice name)
     static const char *const names[] = {
         "host",           "content-length",    "accept-encoding",     "range",  "if-range", "if-match",
         "if-none-match",  "if-modified-since", "if-unmodified-since", "expect", "cdn-loop", "via",
-        "http2-settings",
+        "http2-settings", "early-data",
     };
     for (size_t i = 0; i < ARRAY_COUNT(names); i++)
         if (slice_equal_nocase(name, slice_of(names[i])))

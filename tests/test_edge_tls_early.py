@@ -176,6 +176,18 @@ def test_early_data_field_of_a_proxy_before_the_edge(make):
     assert told(scene, "/who") == ["1", "1"]
 
 
+@pytest.mark.parametrize("site", [{"forward_headers": ["*"]}, {"forward_headers": ["early-data"]}, {"pass_methods": ["POST"]}],
+                         ids=["all fields", "this field", "a method passed on"])
+def test_early_data_field_is_said_once(make, site):
+    scene = make(site)
+    scene.server.on("/who", answer(200, b"me", {**KEPT, "Vary": "Early-Data"}))
+    method = "POST" if "pass_methods" in site else "GET"
+    for value in ("1", "0"):  # whatever it says, it means 1 (RFC 8470 section 5.1)
+        assert scene.get("/who", {"Early-Data": value}, method).status == 200
+    assert all(request.raw_head.lower().count(b"early-data") == 1 for request in scene.server.seen("/who"))
+    assert told(scene, "/who") == ["1", "1"]
+
+
 def test_425_to_who_is_not_early_is_passed_on_and_not_kept(make):
     scene = make()
     scene.server.on_each("/who", [answer(425, b"too early", KEPT), answer(200, b"me", KEPT)])

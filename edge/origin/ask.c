@@ -75,7 +75,7 @@ static void append_way(const char *name, const struct http_head *viewer_head, co
 static bool is_rewritten(struct slice name)
 {
     static const char *const names[] = {"host",     "content-length", "expect", "range",
-                                        "if-range", "cdn-loop",       "via"};
+                                        "if-range", "cdn-loop",       "via",    "early-data"};
     for (size_t i = 0; i < ARRAY_COUNT(names); i++)
         if (slice_equal_nocase(name, slice_of(names[i])))
             return true;
@@ -97,8 +97,6 @@ static bool is_secret(const struct config_site *site, struct slice name)
 static bool is_told(const struct origin_request *request, struct slice name)
 {
     if (is_secret(request->site->config, name))
-        return false;
-    if (slice_equal_nocase(name, SLICE_LITERAL("early-data"))) /* said by the edge */
         return false;
     bool may_be = request->is_passed ? !is_rewritten(name) : key_forwards(request->site->config, name);
     return may_be && !http_head_is_hop_by_hop(request->viewer_head, name);
