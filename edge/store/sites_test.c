@@ -8,10 +8,10 @@
 #include "store/store_private.h"
 #include "store/store_room_fixture.h"
 
-#define REGIONS 24
-#define OURS    100u   /* objects of the site that has a guarantee */
-#define OTHERS  1000u  /* numbers of the others' objects begin here */
-#define SIZE    10000u /* of its objects */
+#define REGIONS ((uint64_t)24)
+#define OURS    100u            /* objects of the site that has a guarantee */
+#define OTHERS  1000u           /* numbers of the others' objects begin here */
+#define SIZE    ((size_t)10000) /* of its objects */
 
 struct test {
     struct fixture f;
@@ -105,7 +105,7 @@ static void test_bytes_belong_to_the_name(void **state)
     struct test *t = *state;
     put_both(t);
     uint64_t ours = store_site_bytes(t->f.store, 1), others = store_site_bytes(t->f.store, 2);
-    assert_true(ours > OURS * SIZE && others > OURS / 4 * 2 * SIZE && others < ours);
+    assert_true(ours > OURS * SIZE && others > 2 * SIZE * (OURS / 4) && others < ours);
     configure(t, &b, &a);
     await_bytes(t, 1, others);
     await_bytes(t, 2, ours);
