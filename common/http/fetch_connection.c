@@ -408,7 +408,8 @@ static void on_open(void *user, int status);
 static void on_readable(void *user);
 static void on_writable(void *user);
 
-static const struct stream_events stream_events = {on_open, on_readable, on_writable, NULL};
+static const struct stream_events stream_events = {
+    .on_open = on_open, .on_readable = on_readable, .on_writable = on_writable};
 
 static enum fetch_result connect_result(int status)
 {

@@ -20,7 +20,6 @@
 #include "h2_guard.h"
 #include "server_connection.h"
 
-#define REQUESTS_PER_TURN  32
 #define BODY_ROOM_MIN      512 /* behind the head, for its body's pieces */
 #define LINGER_SIZE_MAX    ((size_t)256 << 10)
 #define SPARE_INBOXES_MAX  256
@@ -534,7 +533,7 @@ static void serve_requests(struct connection *c)
                 server_connection_close(c, false);
             break;
         }
-        if (served++ == REQUESTS_PER_TURN) {
+        if (served++ > 0 && stream_has_had_its_slice(c->stream)) {
             later_start(c->server->loop, &c->later);
             break;
         }
@@ -635,6 +634,20 @@ static void on_secure(void *user)
         exchange_become_secure(&c->x);
 }
 
+static void on_again(void *user)
+{
+    struct connection *c = user;
+
+    if (c->state == CONNECTION_HTTP2) {
+        h2_connection_on_later(c->h2);
+    } else if (c->state == CONNECTION_EXCHANGE && c->awaits_writable && !c->blocked && !c->broken) {
+        c->awaits_writable = false;
+        c->x.events->on_writable(&c->x);
+    } else if (c->state == CONNECTION_IDLE) {
+        serve_requests(c);
+    }
+}
+
 static void on_later(struct later *later)
 {
     struct connection *c = container_of(later, struct connection, later);
@@ -642,15 +655,10 @@ static void on_later(struct later *later)
     if (c->state == CONNECTION_CLOSED) {
         h2_connection_free(c->h2);
         free(c); /* nothing else of it, nor of the server, is touched */
-    } else if (c->state == CONNECTION_HTTP2) {
-        h2_connection_on_later(c->h2);
     } else if (c->state == CONNECTION_EXCHANGE && c->broken) {
         server_connection_gone(c, c->broken);
-    } else if (c->state == CONNECTION_EXCHANGE && c->awaits_writable && !c->blocked) {
-        c->awaits_writable = false;
-        c->x.events->on_writable(&c->x);
-    } else if (c->state == CONNECTION_IDLE) {
-        serve_requests(c);
+    } else if (stream_may_go_on(c->stream)) {
+        on_again(c);
     }
 }
 
@@ -707,7 +715,9 @@ static void on_handshake_deadline(struct timer *t)
     cut(container_of(t, struct connection, handshake_deadline), HTTP_REFUSAL_HANDSHAKE_TIMEOUT);
 }
 
-static const struct stream_events stream_events = {on_open, on_readable, on_writable, on_secure};
+static const struct stream_events stream_events = {
+    on_open, on_readable, on_writable, on_again, on_secure,
+};
 
 /* --- The server. --- */
 
@@ -740,7 +750,7 @@ static struct connection *connection_new(struct http_server *s, int fd, const st
         close(fd);
         return NULL;
     }
-    if (stream_accept(s->loop, fd, tls, &stream_events, c, &c->stream) < 0) {
+    if (stream_accept(s->loop, fd, peer, tls, &stream_events, c, &c->stream) < 0) {
         free(c);
         return NULL;
     }

@@ -18,6 +18,7 @@
 
 #define SEND_SMALL_SIZE_MAX ((uint64_t)64 << 10) /* up to this from memory, together with the head */
 #define SEND_TURN_SIZE_MAX  ((uint64_t)4 << 20)  /* a send takes no more: other connections wait */
+#define SEND_TURN_TLS_MAX   ((uint64_t)1 << 20)  /* as long takes what has to be encrypted */
 #define FIELDS_SIZE_MAX     ((size_t)256 << 10)
 #define PORTIONS_PER_TURN   32 /* less than a millisecond */
 
@@ -323,7 +324,8 @@ static void open_chunk(struct connection *c, uint64_t size)
 /* How much of the span this call may send. */
 static size_t sendable(struct connection *c, const struct span *span)
 {
-    uint64_t size = span->size < SEND_TURN_SIZE_MAX ? span->size : SEND_TURN_SIZE_MAX;
+    uint64_t turn_size_max = c->x.is_tls ? SEND_TURN_TLS_MAX : SEND_TURN_SIZE_MAX;
+    uint64_t size = span->size < turn_size_max ? span->size : turn_size_max;
 
     if (c->framing == HTTP_FRAMING_LENGTH && !CHECK(span->size <= c->body_left)) {
         broke(c, "client_error");

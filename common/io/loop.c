@@ -4,9 +4,9 @@
  * most once a turn.
  *
  * A turn is what happens between two waits. libuv calls the prepare handle just before it waits, whatever ran
- * before: there the put-off work runs and the wall clock is forgotten. While such work is queued an idle
- * handle is active, which keeps libuv from waiting; so what the work itself puts off runs in a turn of its
- * own.
+ * before: there the put-off work runs, then a part of those who wait for their turn (turns.h), and the wall
+ * clock is forgotten. While there is such work an idle handle is active, which keeps libuv from waiting; so
+ * what the work itself puts off runs in a turn of its own.
  */
 #include "io/loop.h"
 
@@ -17,8 +17,6 @@
 #include "base/clock.h"
 #include "loop_private.h"
 #include "wheel.h"
-
-#define TOIL_PER_TURN 8 /* a few milliseconds */
 
 struct loop {
     uv_loop_t uv;
@@ -33,7 +31,7 @@ struct loop {
     uint64_t armed_ms; /* when `tick` fires, or WHEEL_NEVER */
     int64_t wall_ms;   /* 0: not read in this turn */
     uint64_t turn;
-    unsigned toil_left;
+    struct turns turns;
     char *scratch;
 };
 
@@ -49,6 +47,11 @@ static void on_stop(uv_async_t *handle)
     uv_stop(handle->loop);
 }
 
+static void on_idle(uv_idle_t *handle)
+{
+    (void)handle;
+}
+
 /* What is started meanwhile waits for the next turn. */
 static void run_laters(struct loop *l)
 {
@@ -62,8 +65,29 @@ static void run_laters(struct loop *l)
         list_remove(&later->node);
         later->fn(later);
     }
-    if (list_is_empty(&l->laters))
+}
+
+/* A part of those who wait for their turn. */
+static void serve_waiting(struct loop *l)
+{
+    uint64_t now_us = clock_monotonic_us(), end_us = now_us + TURNS_SERVED_US, before_us;
+    struct turns_place *place;
+
+    while (now_us < end_us && (place = turns_next(&l->turns, now_us))) {
+        before_us = now_us;
+        place->fn(place);
+        now_us = clock_monotonic_us();
+        turns_charge(&l->turns, now_us - before_us);
+    }
+}
+
+/* While there is something to do, the loop does not wait for events. */
+static void choose_idle(struct loop *l)
+{
+    if (list_is_empty(&l->laters) && l->turns.waiting == 0)
         uv_idle_stop(&l->idle);
+    else
+        uv_idle_start(&l->idle, on_idle);
 }
 
 static void on_prepare(uv_prepare_t *handle)
@@ -71,14 +95,12 @@ static void on_prepare(uv_prepare_t *handle)
     struct loop *l = container_of(handle, struct loop, prepare);
 
     run_laters(l);
+    if (l->turns.waiting > 0)
+        serve_waiting(l);
+    choose_idle(l);
+    turns_begin(&l->turns);
     l->wall_ms = 0;
-    l->toil_left = TOIL_PER_TURN;
     l->turn++;
-}
-
-static void on_idle(uv_idle_t *handle)
-{
-    (void)handle;
 }
 
 int loop_new(struct loop **ret_loop)
@@ -104,6 +126,7 @@ int loop_new(struct loop **ret_loop)
     list_init(&l->signals);
     list_init(&l->leftovers);
     wheel_init(&l->wheel, uv_now(&l->uv));
+    turns_init(&l->turns);
     l->armed_ms = WHEEL_NEVER;
     signal(SIGPIPE, SIG_IGN); /* sendfile has no MSG_NOSIGNAL */
     *ret_loop = l;
@@ -138,6 +161,8 @@ void loop_free(struct loop *l)
 
     while (!list_is_empty(&l->laters)) /* they may close what is still open */
         run_laters(l);
+    turns_fini(&l->turns);
+    choose_idle(l);
     while (!list_is_empty(&l->leftovers)) {
         struct loop_leftover *leftover = LIST_FIRST(&l->leftovers, struct loop_leftover, node);
 
@@ -192,12 +217,9 @@ uint64_t loop_turn(const struct loop *l)
     return l->turn + 1;
 }
 
-bool loop_may_toil(struct loop *l)
+struct turns *loop_turns(struct loop *l)
 {
-    if (l->toil_left == 0)
-        return false;
-    l->toil_left--;
-    return true;
+    return &l->turns;
 }
 
 char *loop_scratch(struct loop *l)

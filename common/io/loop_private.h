@@ -8,6 +8,7 @@
 #include <uv.h>
 
 #include "io/loop.h"
+#include "turns.h"
 
 uv_loop_t *loop_uv(struct loop *l);
 
@@ -15,9 +16,8 @@ uv_loop_t *loop_uv(struct loop *l);
 #define LOOP_SCRATCH_SIZE ((size_t)384 * 1024)
 char *loop_scratch(struct loop *l);
 
-/* Whether one more of the few pieces of costly work (handshakes) that a turn has room for may be done now: so
- * that a crowd of them does not hold up the rest. Who may not waits for the next turn. */
-bool loop_may_toil(struct loop *l);
+/* Those who wait for their turn of this loop: where one is put by events or put-off work, it is served at the end of the turn. */
+struct turns *loop_turns(struct loop *l);
 
 /* Something that outlives its owner's close for a bounded time, and must end when the loop does. */
 struct loop_leftover;

@@ -15,7 +15,8 @@
  * - The peer's end (FIN) is polled for even when reading is not wanted, and told once by on_readable. After
  *   it only a reset is listened for (UV_PRIORITIZED keeps the socket registered, errors are always reported),
  *   and told once more. So neither can spin.
- * - A change made outside of this stream's callbacks is applied at the end of the turn.
+ * - A change made outside of this stream's callbacks is applied at the end of the turn; while the stream
+ * waits for its turn (turns.h), then.
  */
 #include "io/stream.h"
 
@@ -27,6 +28,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/guard.h"
 #include "loop_private.h"
 #include "tcp_acked.h"
@@ -59,6 +61,10 @@ struct stream {
     void *user;
     struct tls_session *tls; /* NULL: plain */
 
+    struct turns_place place; /* of an accepted one that waits for its turn */
+    int due;                  /* the UV_ events of that turn */
+    int due_status;           /* negative: libuv's, instead of them */
+    bool is_again_due;
     struct later settle; /* applies at the end of the turn what was changed outside of a callback */
     struct timer linger_deadline;
     struct loop_leftover leftover; /* while LINGERING */
@@ -152,7 +158,7 @@ static bool has_input(const struct stream *s)
 /* After every change that may ask for other events. */
 static void settle(struct stream *s)
 {
-    if (!s->in_event && (wanted_events(s) != s->armed || has_input(s)))
+    if (!s->in_event && !turns_waits(&s->place) && (wanted_events(s) != s->armed || has_input(s)))
         later_start(s->loop, &s->settle);
 }
 
@@ -164,7 +170,7 @@ static void end_event(struct stream *s)
     if (s->state == STREAM_CLOSED)
         return;
     update_poll(s);
-    if (s->state == STREAM_OPEN && has_input(s))
+    if (s->state == STREAM_OPEN && has_input(s) && !turns_waits(&s->place))
         later_start(s->loop, &s->settle);
 }
 
@@ -319,18 +325,29 @@ static int handle_socket_error(struct stream *s)
     return UV_READABLE | UV_WRITABLE;
 }
 
-/* The socket stays readable: its turn comes. */
-static bool has_to_wait(const struct stream *s, int status)
+/* Accepted streams take turns; what we have connected ourselves does not wait. */
+static bool may_go(struct stream *s)
 {
-    return s->state == STREAM_HANDSHAKING && status == 0 && s->is_accepted && !loop_may_toil(s->loop);
+    struct turns *turns = loop_turns(s->loop);
+
+    return !s->is_accepted || turns_may_go(turns, clock_monotonic_us()) || !turns_wait(turns, &s->place);
 }
 
-static void on_poll(uv_poll_t *handle, int status, int events)
+/* Whoever is told again of what it waits with is not polled for until then. */
+static void note_due(struct stream *s, int status, int events)
 {
-    struct stream *s = container_of(handle, struct stream, poll);
+    if (status < 0) {
+        s->due_status = status;
+        s->armed = 0; /* libuv has stopped */
+    } else if ((events & ~s->due) == 0) {
+        uv_poll_stop(&s->poll);
+        s->armed = 0;
+    }
+    s->due |= events;
+}
 
-    if (has_to_wait(s, status))
-        return;
+static void take_events(struct stream *s, int status, int events)
+{
     if (status < 0)
         events = handle_socket_error(s);
     s->in_event = true;
@@ -346,6 +363,35 @@ static void on_poll(uv_poll_t *handle, int status, int events)
     end_event(s);
 }
 
+static void on_poll(uv_poll_t *handle, int status, int events)
+{
+    struct stream *s = container_of(handle, struct stream, poll);
+
+    if (may_go(s))
+        take_events(s, status, events);
+    else
+        note_due(s, status, events);
+}
+
+static void on_turn(struct turns_place *place)
+{
+    struct stream *s = container_of(place, struct stream, place);
+    int status = s->due_status, events = s->due;
+    bool is_again_due = s->is_again_due;
+
+    s->due = s->due_status = 0;
+    s->is_again_due = false;
+    s->in_event = true;
+    if (is_again_due)
+        s->events->on_again(s->user);
+    if (s->state == STREAM_OPEN && has_input(s))
+        events |= UV_READABLE;
+    if (s->state == STREAM_CLOSED || (status == 0 && events == 0))
+        end_event(s);
+    else
+        take_events(s, status, events);
+}
+
 static void on_settle(struct later *later)
 {
     struct stream *s = container_of(later, struct stream, settle);
@@ -353,9 +399,22 @@ static void on_settle(struct later *later)
     s->in_event = true;
     if (s->state == STREAM_OPENING)
         finish_opening(s, s->error);
-    else if (s->state == STREAM_OPEN && has_input(s))
+    else if (s->state == STREAM_OPEN && has_input(s) && may_go(s))
         s->events->on_readable(s->user);
     end_event(s);
+}
+
+bool stream_may_go_on(struct stream *s)
+{
+    if (may_go(s))
+        return true;
+    s->is_again_due = true;
+    return false;
+}
+
+bool stream_has_had_its_slice(const struct stream *s)
+{
+    return turns_is_over(loop_turns(s->loop), clock_monotonic_us());
 }
 
 /* --- making and closing
@@ -394,6 +453,7 @@ static int stream_new(struct loop *l, int fd, struct tls_session *tls, const str
     s->want_read = true;
     list_init(&s->leftover.node);
     later_init(&s->settle, on_settle);
+    turns_place_init(&s->place, 0, on_turn);
     timer_init(&s->linger_deadline, on_linger_deadline);
     status = uv_poll_init(loop_uv(l), &s->poll, fd);
     if (status < 0) {
@@ -406,8 +466,8 @@ static int stream_new(struct loop *l, int fd, struct tls_session *tls, const str
     return 0;
 }
 
-int stream_accept(struct loop *l, int fd, struct tls_server *tls, const struct stream_events *events,
-                  void *user, struct stream **ret_stream)
+int stream_accept(struct loop *l, int fd, const struct addr *peer, struct tls_server *tls,
+                  const struct stream_events *events, void *user, struct stream **ret_stream)
 {
     struct tls_session *session = NULL;
     struct stream *s = NULL;
@@ -421,6 +481,7 @@ int stream_accept(struct loop *l, int fd, struct tls_server *tls, const struct s
         return status;
     }
     s->is_accepted = true;
+    turns_place_init(&s->place, turns_key(loop_turns(l), peer), on_turn);
     s->state = tls ? STREAM_HANDSHAKING : STREAM_OPENING;
     later_start(l, &s->settle);
     *ret_stream = s;
@@ -465,6 +526,7 @@ static void on_closed(uv_handle_t *handle)
 static void close_now(struct stream *s)
 {
     s->state = STREAM_CLOSED;
+    turns_leave(loop_turns(s->loop), &s->place);
     later_stop(&s->settle);
     timer_stop(&s->linger_deadline);
     list_remove(&s->leftover.node);

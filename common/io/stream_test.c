@@ -96,7 +96,8 @@ static void on_writable(void *user)
         e->writable(e);
 }
 
-static const struct stream_events events = {on_open, on_readable, on_writable, NULL};
+static const struct stream_events events = {
+    .on_open = on_open, .on_readable = on_readable, .on_writable = on_writable};
 
 static void on_connection(void *user, int fd, const struct addr *peer)
 {
@@ -106,7 +107,8 @@ static void on_connection(void *user, int fd, const struct addr *peer)
     assert_int_equal(addr_parse(slice_of("127.0.0.1"), &loopback), 0);
     assert_true(addr_equal_ip(peer, &loopback));
     assert_null(w->server.stream);
-    assert_int_equal(stream_accept(w->loop, fd, w->tls_server, &events, &w->server, &w->server.stream), 0);
+    assert_int_equal(stream_accept(w->loop, fd, peer, w->tls_server, &events, &w->server, &w->server.stream),
+                     0);
     assert_int_equal(w->server.open_count, 0);
 }
 

@@ -127,10 +127,10 @@ static void on_connection(void *user, int fd, const struct addr *peer)
 {
     struct world *w = user;
 
-    (void)peer;
     stream_close(w->accepted.stream); /* the visitor before this one */
     w->accepted = (struct side){.world = w, .open_status = NOTHING_YET, .ends = w->accepted.ends};
-    assert_int_equal(stream_accept(w->loop, fd, w->server, &events, &w->accepted, &w->accepted.stream), 0);
+    assert_int_equal(stream_accept(w->loop, fd, peer, w->server, &events, &w->accepted, &w->accepted.stream),
+                     0);
 }
 
 static void on_watchdog(struct timer *t)

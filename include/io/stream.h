@@ -31,6 +31,7 @@ struct stream_events {
      * says so). After a read has answered 0 it comes only for a break. */
     void (*on_readable)(void *user);
     void (*on_writable)(void *user); /* once after a write answered -EAGAIN or was partial */
+    void (*on_again)(void *user);    /* once after stream_may_go_on said no */
 
     /* Once, where stream_is_early was true: it is no more. NULL is fine. */
     void (*on_secure)(void *user);
@@ -45,9 +46,9 @@ struct span {
 };
 
 /* Takes an accepted, non-blocking socket; it is closed also on failure. tls NULL: plain, and on_open is
- * called at the end of this turn of the loop. */
-int stream_accept(struct loop *l, int fd, struct tls_server *tls, const struct stream_events *events,
-                  void *user, struct stream **ret_stream);
+ * called at the end of this turn of the loop. `peer`: with whom it shares what it has of a turn. */
+int stream_accept(struct loop *l, int fd, const struct addr *peer, struct tls_server *tls,
+                  const struct stream_events *events, void *user, struct stream **ret_stream);
 
 /* Connects. tls NULL: plain; else `server_name` is verified, and sent as SNI unless it is an IP literal
  * (without brackets). No deadline of its own: the owner has one. on_open is never called from inside, and
@@ -81,6 +82,13 @@ bool stream_has_sendfile(const struct stream *s);
 
 /* Nothing follows what was sent with `more` after all. */
 void stream_push(struct stream *s);
+
+/* Accepted streams share a turn of the loop fairly by peers: when there is more to do than it has time for,
+ * their callbacks wait. Who goes on by itself, without an event, asks first; on_again comes after a no. */
+bool stream_may_go_on(struct stream *s);
+
+/* Inside a callback: it has gone on long enough for once. */
+bool stream_has_had_its_slice(const struct stream *s);
 
 /* What the peer has acknowledged since the connection began, TLS's own bytes too. A system call. */
 uint64_t stream_acked_bytes(const struct stream *s);
