@@ -201,7 +201,7 @@ static int build_quota(struct edge *e)
             "limits.connections_max is %llu, but of %llu descriptors only %llu are left for connections: "
             "raise the limit of open files (LimitNOFILE=, ulimit -n)",
             (unsigned long long)wanted, (unsigned long long)all, (unsigned long long)max);
-    e->quota = quota_new(e->config, max);
+    e->quota = quota_new(e->config, max, e->worker_count);
     return e->quota ? 0 : -ENOMEM;
 }
 
@@ -338,6 +338,8 @@ static int prepare_workers(struct edge *e)
         .access_log = e->access_log,
         .tls_server = certificates_server(e->certificates),
         .quota = e->quota,
+        .workers = e->workers,
+        .worker_count = e->worker_count,
         .upstreams = e->upstreams,
         .admit = e->admit,
         .hit_for_miss = e->hit_for_miss,

@@ -15,10 +15,11 @@
 #define SHARE_OF_FREE 2  /* times what is free: a client's fair share */
 #define RESERVE       16 /* one of so many is kept for clients with few connections */
 #define FEW           8
+#define CROWDED       64 /* one of so many, and at most so many, for workers who cannot make room themselves */
 
 struct quota {
     const struct config *config;
-    uint64_t connections_max;
+    uint64_t connections_max, crowded; /* the latter: of the former */
     struct clients *clients;
     uint8_t secret[HASH_SECRET_SIZE];
     struct http_gate gate;
@@ -61,11 +62,12 @@ static uint64_t or_none(uint64_t limit)
     return limit > 0 ? limit : UINT64_MAX;
 }
 
-static bool enter(void *user, enum http_refusal *ret_refusal)
+static bool enter(void *user, bool from_reserve, enum http_refusal *ret_refusal)
 {
     struct quota *q = user;
+    uint64_t max = q->connections_max - (from_reserve ? 0 : q->crowded);
 
-    if (atomic_fetch_add_explicit(&q->connections, 1, memory_order_relaxed) < q->connections_max)
+    if (atomic_fetch_add_explicit(&q->connections, 1, memory_order_relaxed) < max)
         return true;
     atomic_fetch_sub_explicit(&q->connections, 1, memory_order_relaxed);
     *ret_refusal = HTTP_REFUSAL_TOO_MANY_CONNECTIONS;
@@ -181,14 +183,16 @@ enum refusal quota_request(struct quota *q, const struct addr *viewer, unsigned 
 
 /* --- the whole --- */
 
-struct quota *quota_new(const struct config *config, uint64_t connections_max)
+struct quota *quota_new(const struct config *config, uint64_t connections_max, size_t worker_count)
 {
+    uint64_t crowded = connections_max / CROWDED < CROWDED ? connections_max / CROWDED : CROWDED;
     struct quota *q = calloc(1, sizeof(*q) + (config->site_count + 1) * sizeof(q->site_buckets[0]));
 
     if (!q)
         return NULL;
     q->config = config;
     q->connections_max = connections_max;
+    q->crowded = worker_count > 1 ? crowded : 0;
     q->gate = (struct http_gate){
         .user = q,
         .enter = enter,

@@ -17,9 +17,10 @@
 
 struct quota;
 
-/* connections_max: what is left of the configured one after quota_fit. The configuration outlives it. NULL
- * when memory is out. */
-struct quota *quota_new(const struct config *config, uint64_t connections_max);
+/* connections_max: what is left of the configured one after quota_fit. The configuration outlives it. Where
+ * there are several workers a few connections are kept for those who cannot make room themselves. NULL when
+ * memory is out. */
+struct quota *quota_new(const struct config *config, uint64_t connections_max, size_t worker_count);
 void quota_free(struct quota *q); /* NULL is fine */
 
 /* For the workers' servers. */

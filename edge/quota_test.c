@@ -39,7 +39,7 @@ static struct stage *stage_new(uint64_t connections_max, struct config_limits li
     assert_int_equal(addr_prefix_parse(slice_of("10.0.0.0/8"), &stage.proxy), 0);
     stage.config.trusted_proxies = &stage.proxy;
     stage.config.trusted_proxy_count = 1;
-    stage.quota = quota_new(&stage.config, connections_max);
+    stage.quota = quota_new(&stage.config, connections_max, 1);
     return &stage;
 }
 
@@ -64,7 +64,7 @@ static enum http_refusal come(struct stage *s, const char *address)
     struct addr peer;
 
     assert_int_equal(addr_parse(slice_of(address), &peer), 0);
-    if (!gate->enter(gate->user, &refusal))
+    if (!gate->enter(gate->user, false, &refusal))
         return refusal;
     if (gate->identify(gate->user, &peer, &guest, &refusal))
         s->guests[s->guest_count++] = guest;
@@ -94,6 +94,29 @@ static void test_the_whole(void **state)
     }
     assert_int_equal(come(s, "192.0.2.9"), HTTP_REFUSAL_TOO_MANY_CONNECTIONS);
     stage_free(s);
+}
+
+/* Several workers: a few are kept for those who have asked another to make room. */
+static void test_a_reserve_for_the_crowded(void **state)
+{
+    const uint64_t max = 640;
+    struct config config = {0};
+    struct quota *q = quota_new(&config, max, 2);
+    const struct http_gate *gate = quota_gate(q);
+    enum http_refusal refusal = NOT_REFUSED;
+    struct http_guest nobody = {0};
+
+    (void)state;
+    for (uint64_t i = 0; i < max - 10; i++)
+        assert_true(gate->enter(gate->user, false, &refusal));
+    assert_false(gate->enter(gate->user, false, &refusal));
+    assert_int_equal(refusal, HTTP_REFUSAL_TOO_MANY_CONNECTIONS);
+    for (uint64_t i = 0; i < 10; i++)
+        assert_true(gate->enter(gate->user, true, &refusal));
+    assert_false(gate->enter(gate->user, true, &refusal));
+    for (uint64_t i = 0; i < max; i++)
+        gate->leave(gate->user, nobody);
+    quota_free(q);
 }
 
 static void test_a_client_s_own_limit(void **state)
@@ -214,6 +237,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_whole),
+        cmocka_unit_test(test_a_reserve_for_the_crowded),
         cmocka_unit_test(test_a_client_s_own_limit),
         cmocka_unit_test(test_a_prefix_limit),
         cmocka_unit_test(test_one_address_leaves_the_rest),

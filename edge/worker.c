@@ -47,7 +47,8 @@ struct worker {
     struct overload overload;
     struct timer look; /* at the load */
     uint64_t looked_ms, lag_us;
-    struct message drain_message, halt_message;
+    struct message drain_message, halt_message, push_out_message;
+    _Atomic unsigned push_outs; /* that others have asked for; the message is under way while there are any */
     sem_t *drained;
 };
 
@@ -104,6 +105,29 @@ static void on_refused(enum http_refusal refusal, const struct addr *peer, unsig
     access_log_write(w->shared.access_log, w->index, &record);
 }
 
+/* Another worker lets one go. */
+static void on_push_out(struct message *m)
+{
+    struct worker *w = container_of(m, struct worker, push_out_message);
+    for (unsigned left = atomic_exchange(&w->push_outs, 0); left > 0; left--)
+        http_server_push_out(w->server);
+}
+
+static bool on_crowded(void *user)
+{
+    struct worker *w = user;
+    size_t count = w->shared.worker_count;
+    for (size_t i = 1; i < count; i++) {
+        struct worker *other = w->shared.workers[(w->index + i) % count];
+        if (!http_server_has_idle(other->server))
+            continue;
+        if (atomic_fetch_add(&other->push_outs, 1) == 0)
+            mailbox_post(other->mailbox, &other->push_out_message);
+        return true;
+    }
+    return false;
+}
+
 /* Only for what is passed to an origin. */
 static bool takes_bodies(const struct config *c)
 {
@@ -132,6 +156,7 @@ static struct http_server_options server_options(struct worker *w)
         .send_rate_window_ms = limits->send_rate_window_ms,
         .on_request = on_request,
         .on_refused = on_refused,
+        .on_crowded = on_crowded,
         .user = w,
     };
 }
@@ -179,6 +204,7 @@ int worker_prepare(struct worker *w, const struct worker_shared *shared)
         .egress = shared->egress,
         .overload = &w->overload,
     };
+    w->push_out_message.fn = on_push_out;
     overload_init(&w->overload, shared->config->limits.overload_recovery_ms);
     timer_init(&w->look, on_look);
     request_env_init(&w->env);

@@ -26,6 +26,8 @@ struct worker_shared {
     struct catalog *catalog;
     struct access_log *access_log;
     struct quota *quota;
+    struct worker **workers; /* all of them; they outlive each other's threads */
+    size_t worker_count;
     const struct egress *egress; /* NULL: the uplink is not stated */
     const struct machine *machine;
     struct tls_server *tls_server; /* NULL: no listener has TLS */

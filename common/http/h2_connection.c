@@ -330,6 +330,27 @@ static uint64_t delay_ms(const struct h2_connection *h, enum h2_wait waits_for)
     UNREACHABLE();
 }
 
+/* No stream could go on: windows are shut, or the request's end is missing. */
+static bool is_up_to_client(const struct h2_connection *h)
+{
+    const struct h2_stream *s;
+
+    LIST_FOR_EACH (s, &h->streams, node) {
+        bool is_owed = s->state == H2_STREAM_EXCHANGE || s->state == H2_STREAM_FLUSH;
+
+        if (is_owed && (!list_is_linked(&s->place) || h2_turns_has_window(s)))
+            return false;
+    }
+    return true;
+}
+
+uint64_t h2_connection_stalled_ms(const struct h2_connection *h)
+{
+    uint64_t since_ms = h->data_ms > h->c->blocked_ms ? h->data_ms : h->c->blocked_ms;
+
+    return loop_now_ms(h->c->server->loop) - since_ms;
+}
+
 static void wait(struct h2_connection *h)
 {
     enum h2_wait waits_for = wait_of(h);
@@ -341,7 +362,10 @@ static void wait(struct h2_connection *h)
         is_new = !h->c->drain.is_blocked;
         drain_block(&h->c->drain, loop_now_ms(h->c->server->loop));
     }
-    server_connection_waits(h->c, waits_for == H2_WAIT_IDLE || waits_for == H2_WAIT_BLOCK);
+    if (waits_for == H2_WAIT_SOCKET || (waits_for == H2_WAIT_NOTHING && is_up_to_client(h)))
+        server_connection_blocks(h->c, true);
+    else
+        server_connection_waits(h->c, waits_for != H2_WAIT_NOTHING);
     if (waits_for == H2_WAIT_NOTHING)
         timer_stop(&h->c->deadline);
     else if (is_new || !timer_is_running(&h->c->deadline))

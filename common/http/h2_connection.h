@@ -18,6 +18,9 @@ void h2_connection_free(struct h2_connection *h); /* NULL is fine */
 /* Bytes that were read before it was known that they are HTTP/2. */
 void h2_connection_receive(struct h2_connection *h, const char *data, size_t size);
 
+/* How long no stream of it could go on, when it is up to the client that one does. */
+uint64_t h2_connection_stalled_ms(const struct h2_connection *h);
+
 void h2_connection_on_readable(struct h2_connection *h);
 void h2_connection_on_writable(struct h2_connection *h);
 void h2_connection_on_later(struct h2_connection *h);

@@ -21,11 +21,16 @@
 #include "server_connection.h"
 
 #define BODY_ROOM_MIN      512 /* behind the head, for its body's pieces */
+#define CHUNK_FRAMING_MAX  8   /* bytes of lines for each of a body, when it comes in the smallest chunks */
 #define LINGER_SIZE_MAX    ((size_t)256 << 10)
 #define SPARE_INBOXES_MAX  256
 #define SPARE_OUTBOXES_MAX 256
 #define RETRY_AFTER_S      2  /* said to who is turned away */
 #define VICTIMS_MAX        64 /* looked at when there is no room for a connection */
+#define BLOCKED_MAX        16 /* the same, of those who take nothing; looking costs a system call */
+#define BLOCKED_FAIR_MS    1000
+#define CROWD_MIN          8 /* connections of a client, who is not asked to wait so long for one of them */
+#define BLOCKED_CROWD_MS   100
 #define HANDSHAKE_FAIR_MS  1000
 
 static const struct {
@@ -131,6 +136,14 @@ static void note_drained(struct http_server *s)
         later_start(s->loop, &s->drained);
 }
 
+static void leave_waiting(struct connection *c)
+{
+    if (c->is_waiting)
+        counter_add(&c->server->waiting_count, (uint64_t)-1);
+    c->is_waiting = false;
+    list_remove(&c->waiting);
+}
+
 static void leave_handshakes(struct connection *c)
 {
     if (!list_is_linked(&c->handshaking))
@@ -150,7 +163,7 @@ void server_connection_close(struct connection *c, bool reset)
     timer_stop(&c->handshake_deadline);
     later_start(s->loop, &c->later); /* frees it */
     list_remove(&c->node);
-    list_remove(&c->waiting);
+    leave_waiting(c);
     list_remove(&c->due);
     leave_handshakes(c);
     if (s->options.gate)
@@ -216,10 +229,25 @@ void server_connection_refused(struct connection *c, enum http_refusal refusal, 
 
 void server_connection_waits(struct connection *c, bool waits)
 {
+    if (waits && c->is_waiting)
+        return;
+    leave_waiting(c);
     if (!waits)
-        list_remove(&c->waiting);
-    else if (!list_is_linked(&c->waiting))
-        list_push_back(&c->server->waiting, &c->waiting);
+        return;
+    c->is_waiting = true;
+    counter_add(&c->server->waiting_count, 1);
+    list_push_back(&c->server->waiting, &c->waiting);
+}
+
+void server_connection_blocks(struct connection *c, bool blocks)
+{
+    if (blocks && list_is_linked(&c->waiting) && !c->is_waiting)
+        return;
+    leave_waiting(c);
+    if (!blocks)
+        return;
+    c->blocked_ms = loop_now_ms(c->server->loop);
+    list_push_back(&c->server->blocked, &c->waiting);
 }
 
 /* Without a response. */
@@ -441,8 +469,10 @@ static bool collect_body(struct connection *c)
     size_t used = 0;
     enum http_parse parsed =
         http_parser_body(&in->parser, in->data + in->start, in->filled - in->start, on_body, c, &used);
+    size_t framing_max = c->server->options.head_size_max + c->body.size * CHUNK_FRAMING_MAX;
 
-    if (parsed == HTTP_PARSE_STOPPED)
+    c->body_framed_bytes += used;
+    if (parsed == HTTP_PARSE_STOPPED || c->body_framed_bytes > c->body.size + framing_max)
         refuse(c, HTTP_REFUSAL_BODY_NOT_ACCEPTED);
     else if (parsed == HTTP_PARSE_BAD)
         refuse(c, HTTP_REFUSAL_BAD_REQUEST);
@@ -482,6 +512,7 @@ static bool begin_body(struct connection *c)
         return false;
     }
     buf_init(&c->body, size_max);
+    c->body_framed_bytes = 0;
     http_parser_begin_body(&c->inbox->parser, false);
     c->state = CONNECTION_BODY;
     timer_start(c->server->loop, &c->deadline, c->server->options.header_timeout_ms);
@@ -732,6 +763,7 @@ int http_server_new(struct loop *l, const struct http_server_options *options,
     s->options = *options;
     list_init(&s->connections);
     list_init(&s->waiting);
+    list_init(&s->blocked);
     list_init(&s->handshaking);
     list_init(&s->due);
     later_init(&s->next_portions, server_response_next_portions);
@@ -800,6 +832,14 @@ void http_server_turn_away(struct http_server *s, int fd, const struct addr *pee
         s->options.on_refused(refusal, peer, status, sent_bytes, s->options.user);
 }
 
+/* A guest of no numbers is anybody. */
+static bool may_go_for(const struct connection *c, struct http_guest guest)
+{
+    if (guest.prefix)
+        return c->guest.prefix == guest.prefix;
+    return !guest.client || c->guest.client == guest.client;
+}
+
 /* Whom to cut off for another: who is one of too many, and of those the one of the largest crowd. */
 static struct connection *victim(struct http_server *s, struct http_guest guest)
 {
@@ -813,8 +853,7 @@ static struct connection *victim(struct http_server *s, struct http_guest guest)
 
         if (looked++ == VICTIMS_MAX)
             break;
-        if ((guest.prefix && c->guest.prefix != guest.prefix) ||
-            (!guest.prefix && guest.client && c->guest.client != guest.client))
+        if (!may_go_for(c, guest))
             continue;
         if (!found || count > most) {
             found = c;
@@ -824,6 +863,31 @@ static struct connection *victim(struct http_server *s, struct http_guest guest)
     return found;
 }
 
+static uint64_t stalled_ms(struct connection *c)
+{
+    if (c->state == CONNECTION_HTTP2 && !c->drain.is_blocked) /* by windows, or requests that do not end */
+        return h2_connection_stalled_ms(c->h2);
+    return server_connection_stalled_ms(c);
+}
+
+/* Who has taken nothing for a while, though there is something: the longest blocked are asked. */
+static struct connection *stalled_victim(struct http_server *s, struct http_guest guest)
+{
+    const struct http_gate *gate = s->options.gate;
+    struct connection *c;
+    unsigned looked = 0;
+
+    LIST_FOR_EACH (c, &s->blocked, waiting) {
+        bool is_of_crowd = gate->crowd(gate->user, c->guest) >= CROWD_MIN;
+
+        if (looked++ == BLOCKED_MAX)
+            break;
+        if (may_go_for(c, guest) && stalled_ms(c) >= (is_of_crowd ? BLOCKED_CROWD_MS : BLOCKED_FAIR_MS))
+            return c;
+    }
+    return NULL;
+}
+
 /* Makes room for a connection by ending one whose client keeps it waiting, the longest first: so a flood of
  * idle ones pushes out itself, and who shares an address with it is still let in. */
 static bool make_room(struct http_server *s, struct http_guest guest, enum http_refusal refusal)
@@ -831,9 +895,38 @@ static bool make_room(struct http_server *s, struct http_guest guest, enum http_
     struct connection *c = victim(s, guest);
 
     if (!c)
+        c = stalled_victim(s, guest);
+    if (!c)
         return false;
     cut(c, refusal);
     return true;
+}
+
+void http_server_push_out(struct http_server *s)
+{
+    const struct http_guest anybody = {0};
+
+    if (!s->draining)
+        make_room(s, anybody, HTTP_REFUSAL_TOO_MANY_CONNECTIONS);
+}
+
+bool http_server_has_idle(const struct http_server *s)
+{
+    return counter_read(&s->waiting_count) > 0;
+}
+
+/* The room for all is used up. This server's own waiting connections go first; if it has none, another's. */
+static bool enter(struct http_server *s, enum http_refusal *ret_refusal)
+{
+    const struct http_gate *gate = s->options.gate;
+    const struct http_guest anybody = {0};
+
+    if (gate->enter(gate->user, false, ret_refusal))
+        return true;
+    if (make_room(s, anybody, *ret_refusal))
+        return gate->enter(gate->user, false, ret_refusal);
+    return s->options.on_crowded && s->options.on_crowded(s->options.user) &&
+           gate->enter(gate->user, true, ret_refusal);
 }
 
 static bool pass_gate(struct http_server *s, const struct addr *peer, struct http_guest *ret_guest,
@@ -844,8 +937,7 @@ static bool pass_gate(struct http_server *s, const struct addr *peer, struct htt
 
     if (!gate)
         return true;
-    if (!gate->enter(gate->user, ret_refusal) &&
-        !(make_room(s, nobody, *ret_refusal) && gate->enter(gate->user, ret_refusal)))
+    if (!enter(s, ret_refusal))
         return false;
     if (gate->identify(gate->user, peer, ret_guest, ret_refusal) ||
         (make_room(s, *ret_guest, *ret_refusal) && gate->identify(gate->user, peer, ret_guest, ret_refusal)))

@@ -61,7 +61,8 @@ struct connection {
     struct http_server *server;
     struct stream *stream;
     struct list node;    /* server->connections */
-    struct list waiting; /* server->waiting: nothing is owed to the client, who may be cut off for another */
+    struct list waiting; /* server->waiting: nothing is owed to the client, who may be cut off for another; or
+                            server->blocked: it takes nothing of what it is owed */
     struct list handshaking; /* server->handshaking, until TLS stands */
     struct http_guest guest;
     struct timer deadline;
@@ -72,13 +73,16 @@ struct connection {
     struct later later;
 
     enum connection_state state;
+    bool is_waiting; /* in server->waiting */
     bool serving;    /* inside serve_requests */
     bool peer_ended; /* no more requests will come */
     bool reading_off;
     bool is_resting;      /* idle, and its stream was told */
     uint64_t accepted_ms; /* with TLS */
+    uint64_t blocked_ms;  /* since when it is in server->blocked */
     size_t lingered_bytes;
-    struct buf body; /* of the request, at most options.body_size_max */
+    struct buf body;          /* of the request, at most options.body_size_max */
+    size_t body_framed_bytes; /* as it came, chunks' lines too */
     struct inbox *inbox;
     struct outbox *outbox;
     struct h2_connection *h2; /* NULL: HTTP/1 */
@@ -100,9 +104,11 @@ struct http_server {
     struct http_server_options options;
     struct http_server_stats stats;
     struct list connections, waiting; /* the latter by how long they wait */
-    struct list handshaking;          /* the oldest first */
-    struct list due;                  /* paced responses whose next portion may go, the first due first */
-    struct later next_portions;       /* sends some of these; new requests come in between */
+    struct list blocked;              /* whose clients take nothing, by how long */
+    counter_t waiting_count;
+    struct list handshaking;    /* the oldest first */
+    struct list due;            /* paced responses whose next portion may go, the first due first */
+    struct later next_portions; /* sends some of these; new requests come in between */
     size_t connection_count, handshake_count;
     struct inbox *spare_inboxes;
     struct outbox *spare_outboxes;
@@ -159,6 +165,9 @@ void server_connection_close(struct connection *c, bool reset);
 /* The client is to move next, with a handshake or a request; or no longer. Who waits already keeps its place.
  */
 void server_connection_waits(struct connection *c, bool waits);
+
+/* What the client is owed it does not take; or it does again. */
+void server_connection_blocks(struct connection *c, bool blocks);
 
 /* Idle connections wait twice: until they rest (stream_rest), and until they have idled for too long. How
  * long the present one of these waits is, and what follows it: false: the end. */

@@ -132,6 +132,7 @@ static size_t written(struct connection *c, ssize_t result, size_t wanted)
     }
     if (taken < wanted) {
         c->blocked = true;
+        server_connection_blocks(c, true);
         drain_block(&c->drain, loop_now_ms(c->server->loop));
         timer_start(c->server->loop, &c->deadline, server_drain_delay_ms(c->server, &c->drain));
     }
@@ -529,6 +530,7 @@ const struct exchange_ops server_response_ops = {
 void server_response_on_writable(struct connection *c)
 {
     c->blocked = false;
+    server_connection_blocks(c, false);
     drain_unblock(&c->drain, loop_now_ms(c->server->loop));
     timer_stop(&c->deadline);
     flush(c, false);

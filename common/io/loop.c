@@ -32,6 +32,7 @@ struct loop {
     int64_t wall_ms;   /* 0: not read in this turn */
     uint64_t turn;
     struct turns turns;
+    size_t accepted_count;
     char *scratch;
 };
 
@@ -220,6 +221,11 @@ uint64_t loop_turn(const struct loop *l)
 struct turns *loop_turns(struct loop *l)
 {
     return &l->turns;
+}
+
+size_t *loop_accepted_count(struct loop *l)
+{
+    return &l->accepted_count;
 }
 
 char *loop_scratch(struct loop *l)

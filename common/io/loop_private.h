@@ -19,6 +19,9 @@ char *loop_scratch(struct loop *l);
 /* Those who wait for their turn of this loop: where one is put by events or put-off work, it is served at the end of the turn. */
 struct turns *loop_turns(struct loop *l);
 
+/* For the streams of this loop: how many of them were accepted and are open. */
+size_t *loop_accepted_count(struct loop *l);
+
 /* Something that outlives its owner's close for a bounded time, and must end when the loop does. */
 struct loop_leftover;
 typedef void loop_leftover_fn(struct loop_leftover *leftover);

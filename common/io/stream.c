@@ -39,7 +39,10 @@
 #define ROOM_PLAIN       ((size_t)64 << 10) /* what stream_room says of a plain socket, which cannot be asked */
 #define PACED_UNSENT_MIN (40u << 10)
 #define PACED_UNSENT_MAX (128u << 10)
-#define LINGER_MAX_MS    15000 /* how long closed TLS streams may take for their last records */
+#define UNSENT_ALL       ((size_t)256 << 20) /* about so much may wait unsent in the sockets of a loop, */
+#define UNSENT_FREE      ((size_t)4 << 20)   /* in one no more anyway, which the system's own bounds see to */
+#define UNSENT_MIN       ((size_t)64 << 10)  /* and in each as much as this */
+#define LINGER_MAX_MS    15000               /* how long closed TLS streams may take for their last records */
 
 enum stream_state {
     STREAM_OPENING, /* on_open is due at the end of the turn, with s->error */
@@ -75,8 +78,9 @@ struct stream {
     int reset; /* negative: the peer has broken it; reading answers this once it has read all that came before
                 */
     int armed; /* the UV_ events polled for */
-    uint64_t pace_bytes_per_s;
-    const char *congestion; /* NULL: the system's */
+    uint64_t pace_bytes_per_s, written_bytes;
+    unsigned unsent_max, unsent_max_set; /* 0: the system's; the latter: as the socket has it */
+    const char *congestion;              /* NULL: the system's */
     bool corked;
     bool is_accepted;
     bool want_read, want_write; /* the owner waits for on_readable, on_writable */
@@ -481,6 +485,7 @@ int stream_accept(struct loop *l, int fd, const struct addr *peer, struct tls_se
         return status;
     }
     s->is_accepted = true;
+    ++*loop_accepted_count(l);
     turns_place_init(&s->place, turns_key(loop_turns(l), peer), on_turn);
     s->state = tls ? STREAM_HANDSHAKING : STREAM_OPENING;
     later_start(l, &s->settle);
@@ -526,6 +531,8 @@ static void on_closed(uv_handle_t *handle)
 static void close_now(struct stream *s)
 {
     s->state = STREAM_CLOSED;
+    if (s->is_accepted)
+        --*loop_accepted_count(s->loop);
     turns_leave(loop_turns(s->loop), &s->place);
     later_stop(&s->settle);
     timer_stop(&s->linger_deadline);
@@ -683,11 +690,55 @@ static int check_writing(const struct stream *s)
     return s->ended ? -EPIPE : 0;
 }
 
+/* A quarter of a second, and a little more so that this much goes in one call: little memory in the kernel,
+ * and few wake-ups. 0: the system's. */
+static unsigned paced_unsent_max(uint64_t rate_bytes_per_s)
+{
+    uint64_t size = rate_bytes_per_s / 16 * 5;
+
+    if (rate_bytes_per_s == 0)
+        return 0;
+    return (unsigned)(size < PACED_UNSENT_MIN   ? PACED_UNSENT_MIN
+                      : size > PACED_UNSENT_MAX ? PACED_UNSENT_MAX
+                                                : size);
+}
+
+static void apply_unsent_max(struct stream *s)
+{
+    unsigned paced = paced_unsent_max(s->pace_bytes_per_s), max = s->unsent_max;
+
+    if (max == 0 || (paced > 0 && paced < max))
+        max = paced;
+    if (max == s->unsent_max_set)
+        return;
+    s->unsent_max_set = max;
+    setsockopt(s->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &max, sizeof(max));
+}
+
+/* What peers do not take stands in the kernel, which has memory for so much of it in all, and lets everybody
+ * wait when that is used up. So the more streams there are the less each may leave standing, and half of what
+ * has gone through before at most: who has never taken anything has the least. */
+static void bound_unsent(struct stream *s, size_t size)
+{
+    size_t share = UNSENT_ALL / size_max(*loop_accepted_count(s->loop), 1), max = UNSENT_FREE;
+
+    if (!s->is_accepted || size < UNSENT_MIN)
+        return;
+    if (share < UNSENT_FREE && s->written_bytes / 2 < share)
+        share = (size_t)(s->written_bytes / 2);
+    while (max > share && max > UNSENT_MIN)
+        max /= 2;
+    s->unsent_max = max < UNSENT_FREE ? (unsigned)max : 0;
+    apply_unsent_max(s);
+}
+
 /* Books the outcome of a write of `size` bytes. */
 static ssize_t wrote(struct stream *s, ssize_t n, size_t size)
 {
     if (n < 0 && n != -EAGAIN)
         s->error = (int)n;
+    if (n > 0)
+        s->written_bytes += (size_t)n;
     s->want_write = n < (ssize_t)size;
     settle(s);
     return n;
@@ -704,6 +755,7 @@ ssize_t stream_writev(struct stream *s, const struct iovec *parts, int count, bo
         size += parts[i].iov_len;
     if (size == 0)
         return 0;
+    bound_unsent(s, size);
     if (s->corked && !more) /* the end of what was begun with a large span */
         set_cork(s, false);
     return wrote(s,
@@ -720,6 +772,7 @@ ssize_t stream_send_span(struct stream *s, const struct span *span, bool more)
         return status;
     if (span->size == 0)
         return 0;
+    bound_unsent(s, span->size);
     return wrote(s, encrypts(s) ? tls_session_send_span(s->tls, span, more) : send_span(s, span, more),
                  span->size);
 }
@@ -777,29 +830,14 @@ int stream_shutdown(struct stream *s)
 /* --- the rest
  * ---------------------------------------------------------------------------------------------------- */
 
-/* A quarter of a second, and a little more so that this much goes in one call: little memory in the kernel,
- * and few wake-ups. 0: the system's. */
-static unsigned paced_unsent_max(uint64_t rate_bytes_per_s)
-{
-    uint64_t size = rate_bytes_per_s / 16 * 5;
-
-    if (rate_bytes_per_s == 0)
-        return 0;
-    return (unsigned)(size < PACED_UNSENT_MIN   ? PACED_UNSENT_MIN
-                      : size > PACED_UNSENT_MAX ? PACED_UNSENT_MAX
-                                                : size);
-}
-
 void stream_set_pace(struct stream *s, uint64_t rate_bytes_per_s)
 {
     unsigned long rate = rate_bytes_per_s > 0 ? (unsigned long)rate_bytes_per_s : ~0ul;
-    unsigned unsent_max = paced_unsent_max(rate_bytes_per_s);
 
     if (rate_bytes_per_s == s->pace_bytes_per_s)
         return;
-    if (unsent_max != paced_unsent_max(s->pace_bytes_per_s))
-        setsockopt(s->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_max, sizeof(unsent_max));
     s->pace_bytes_per_s = rate_bytes_per_s;
+    apply_unsent_max(s);
     setsockopt(s->fd, SOL_SOCKET, SO_MAX_PACING_RATE, &rate, sizeof(rate));
 }
 

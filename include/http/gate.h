@@ -19,8 +19,9 @@ struct http_guest {
 struct http_gate {
     void *user;
 
-    /* One more connection, from nobody in particular yet. False: *ret_refusal says why not. */
-    bool (*enter)(void *user, enum http_refusal *ret_refusal);
+    /* One more connection, from nobody in particular yet. False: *ret_refusal says why not. from_reserve: may
+     * take what is kept for servers that cannot make room themselves and have asked another to. */
+    bool (*enter)(void *user, bool from_reserve, enum http_refusal *ret_refusal);
 
     /* Its peer is known now. False: too many already of *ret_guest, who is set then too, but not counted. */
     bool (*identify)(void *user, const struct addr *peer, struct http_guest *ret_guest,

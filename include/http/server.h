@@ -82,6 +82,10 @@ struct http_server_options {
      * says so. */
     void (*on_refused)(enum http_refusal refusal, const struct addr *peer, unsigned status,
                        uint64_t sent_bytes, void *user);
+
+    /* The gate has room only for servers none of whose connections could give way, and this is one. True:
+     * another has been asked for one of its own (http_server_push_out). NULL: there is no other. */
+    bool (*on_crowded)(void *user);
     void *user;
 };
 
@@ -96,6 +100,10 @@ int http_server_new(struct loop *l, const struct http_server_options *options,
 
 /* Takes the socket. tls NULL: plain. */
 void http_server_accept(struct http_server *s, int fd, const struct addr *peer, struct tls_server *tls);
+
+/* Ends the connection that has kept the server waiting longest, if there is one. */
+void http_server_push_out(struct http_server *s);
+bool http_server_has_idle(const struct http_server *s); /* any thread: push_out would find one, most likely */
 
 /* Takes the socket and closes it; where a client waits for plain HTTP, the refusal's status and word are
  * said, and to come again in a while. */
