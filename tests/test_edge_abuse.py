@@ -19,24 +19,53 @@ CONNECTIONS_MAX = 400
 WIDTH = 500  # more than may connect
 
 FULL = ["too_many_connections", "too_many_connections_of_client"]
+HANDSHAKES = ["tls_handshake_timeout", "tls_handshake_failed", "too_many_handshakes", "too_many_handshakes_of_client"]
 
 # What a mode is called when the edge turns it away, where it does.
 WORDS = {
     "slowloris": FULL,
+    "slow first line": [*FULL, "bad_request"],
     "slow body": FULL,
+    "slow chunks": FULL,
+    "endless chunk line": ["bad_request", "request_body_not_accepted"],
+    "expects": FULL,
     "idle flood": FULL,
     "kept idle": FULL,
-    "half tls": [*FULL, "tls_handshake_timeout", "too_many_handshakes", "too_many_handshakes_of_client"],
-    "plain at tls": ["tls_handshake_failed"],
+    "never read": FULL,
+    "slow read": FULL,
+    "half tls": [*FULL, *HANDSHAKES],
+    "tls stalled": [*FULL, *HANDSHAKES],
+    "tls flood": HANDSHAKES,
+    "tls broken": HANDSHAKES,
+    "plain at tls": HANDSHAKES,
     "huge head": ["request_head_too_large"],
+    "endless line": ["request_head_too_large"],
     "many fields": ["request_head_too_large"],
     "long uri": ["uri_too_long"],
     "garbage": ["bad_request"],
+    "bad requests": ["bad_request"],
     "unknown host": ["unknown_host"],
-    "h2 rapid reset": ["h2_rapid_reset"],
-    "h2 empty continuations": ["h2_continuation_flood"],
-    "h2 settings": ["h2_settings_flood"],
+    "unknown methods": ["method_not_allowed"],
     "h2 half a preface": FULL,
+    "h2 idle": FULL,
+    "h2 tiny windows": ["h2_window_update_flood"],
+    "h2 rapid reset": ["h2_rapid_reset"],
+    "h2 slow reset": ["h2_rapid_reset"],
+    "h2 made reset": ["h2_made_reset", "h2_protocol_error"],
+    "h2 empty continuations": ["h2_continuation_flood"],
+    "h2 continuations": ["h2_continuation_flood", "h2_header_flood"],
+    "h2 slow head": FULL,
+    "h2 hpack bomb": ["h2_header_flood", "h2_protocol_error", "request_head_too_large"],
+    "h2 settings": ["h2_settings_flood"],
+    "h2 pings": ["h2_ping_flood"],
+    "h2 pings unread": ["h2_ping_flood"],
+    "h2 priorities": ["h2_priority_flood"],
+    "h2 window updates": ["h2_window_update_flood"],
+    "h2 empty data": ["h2_empty_frame_flood"],
+    "h2 padding": ["h2_empty_frame_flood", "h2_data_flood"],
+    "h2 unknown frames": ["h2_control_flood"],
+    "h2 garbage": ["h2_protocol_error"],
+    "h2 huge frame": ["h2_data_flood", "h2_protocol_error"],
 }
 
 
@@ -58,7 +87,7 @@ def test_a_good_viewer_is_served(edge, origin, authority, name, sources):
     allow_many_files()
     scene, mode = scene_of(edge, origin, authority), MODES[name]
     target = scene.edge.tls_address if mode.tls else scene.edge.address
-    width = WIDTH if FULL[0] in WORDS.get(name, []) else 50
+    width = (WIDTH if FULL[0] in WORDS.get(name, []) else 300) if mode.held else 50
     with Swarm(target, mode, addresses(sources), width) as swarm:
         with GoodViewer(scene.edge.address, HOST, TARGETS) as good:
             good.watch(REQUESTS)

@@ -180,3 +180,53 @@ def test_ranges_of_a_request(edge, origin):
     assert scene.get("/seg.ts", {"Range": "bytes=0-0,2-2"}).status == 206
     response = scene.get("/seg.ts", {"Range": "bytes=0-0,2-2,4-4"})
     assert (response.status, bytes(response.body)) == (200, b"segment")
+
+
+def test_a_worker_without_idle_connections_has_another_let_one_go(edge, origin):
+    """All that is held is one worker's. Who comes to the other one is served nevertheless."""
+    scene = scene_of(edge, origin, {"connections_max": 64})
+    held, others = [], []
+
+    def comes():
+        """A viewer who has been served, and the number of his worker."""
+        before = scene.stats()["connections"]["requests_by_worker"]
+        viewer = from_address(scene, f"127.0.9.{1 + len(held) + len(others)}")
+        assert ask(viewer) == 200
+        after = scene.stats()["connections"]["requests_by_worker"]
+        return viewer, next(i for i, (old, new) in enumerate(zip(before, after)) if new > old)
+
+    while len(held) < 63:
+        viewer, worker = comes()
+        if worker == 0:
+            held.append(viewer)
+        else:
+            viewer.close()
+            scene.wait_for("connections.active", len(held))
+    while not others:
+        viewer, worker = comes()
+        (held if worker == 0 else others).append(viewer)
+    assert refused(scene, "too_many_connections") > 0
+    assert scene.stats()["connections"]["active"] <= 64
+    close_all(held + others)
+
+
+def test_who_takes_nothing_gives_way(edge, origin):
+    limits = {"connections_max": 16, "send_stall_timeout": "1000s", "send_rate_min": 0}
+    scene = scene_of(edge, origin, limits, workers=1)
+    scene.server.on("/large.ts", answer(200, bytes(8 << 20), LONG))
+    assert scene.get("/large.ts").status == 200
+    stalled = [socket.socket() for _ in range(16)]
+    for i, viewer in enumerate(stalled):
+        viewer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        viewer.bind((f"127.0.9.{1 + i}", 0))
+        viewer.connect(scene.edge.address)
+        viewer.sendall(f"GET /large.ts HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+        assert viewer.recv(1) == b"H"
+
+    def newcomer():
+        with from_address(scene, "127.0.8.1") as viewer:
+            return ask(viewer) == 200
+
+    until(newcomer, "a newcomer to be served")
+    assert refused(scene, "too_many_connections") > 0
+    close_all(stalled)

@@ -116,7 +116,7 @@ static int make_sockets(const uint8_t *data, size_t size, int *ret_client)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct stream_events events = {on_open, on_readable, NULL, NULL};
+    static const struct stream_events events = {.on_open = on_open, .on_readable = on_readable};
     const struct http_server_options options = {
         .head_size_max = 4096,
         .body_size_max = 1000,
@@ -138,7 +138,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fd = make_sockets(data, size, &client_fd);
     REQUIRE(addr_parse(slice_of("127.0.0.1:1"), &peer) == 0);
     REQUIRE(loop_new(&client.loop) == 0 && http_server_new(client.loop, &options, &server) == 0);
-    REQUIRE(stream_accept(client.loop, client_fd, NULL, &events, &client, &client.stream) == 0);
+    REQUIRE(stream_accept(client.loop, client_fd, &peer, NULL, &events, &client, &client.stream) == 0);
     http_server_accept(server, fd, &peer, NULL);
     loop_run(client.loop);
     stream_close(client.stream);
