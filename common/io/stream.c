@@ -664,7 +664,9 @@ static void set_cork(struct stream *s, bool corked)
 
 /* A large span, or one that more follows, goes out corked until its end: sendfile has no MSG_MORE, and
  * without a cork every acknowledgement pushes out what stands in the queue, however little: a fifth of the
- * CPU of a segment went into such packets. */
+ * CPU of a segment went into such packets. Where little may wait unsent the
+ * cork goes before: on loopback, whose packets have 64 KiB, what it holds back would be all that may wait,
+ * and nobody would ask for more. */
 static ssize_t send_span(struct stream *s, const struct span *span, bool more)
 {
     size_t size = size_min(span->size, SEND_MAX);
@@ -676,7 +678,7 @@ static ssize_t send_span(struct stream *s, const struct span *span, bool more)
     if (size >= CORK_MIN || more)
         set_cork(s, true);
     n = send_file(s->fd, span, size);
-    if (n == (ssize_t)span->size && !more)
+    if ((n == (ssize_t)span->size && !more) || (n < (ssize_t)size && s->unsent_max > 0))
         set_cork(s, false);
     return n;
 }
