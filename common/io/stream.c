@@ -41,6 +41,7 @@
 #define PACED_UNSENT_MAX (128u << 10)
 #define UNSENT_ALL       ((size_t)256 << 20) /* about so much may wait unsent in the sockets of a loop, */
 #define UNSENT_FREE      ((size_t)4 << 20)   /* in one no more anyway, which the system's own bounds see to */
+#define UNSENT_NEW       ((size_t)256 << 10) /* in one that has taken nothing yet, when there are many */
 #define UNSENT_MIN       ((size_t)64 << 10)  /* and in each as much as this */
 #define LINGER_MAX_MS    15000               /* how long closed TLS streams may take for their last records */
 
@@ -727,7 +728,7 @@ static void bound_unsent(struct stream *s, size_t size)
     if (!s->is_accepted || size < UNSENT_MIN)
         return;
     if (share < UNSENT_FREE && s->written_bytes / 2 < share)
-        share = (size_t)(s->written_bytes / 2);
+        share = size_min(share, size_max((size_t)(s->written_bytes / 2), UNSENT_NEW));
     while (max > share && max > UNSENT_MIN)
         max /= 2;
     s->unsent_max = max < UNSENT_FREE ? (unsigned)max : 0;

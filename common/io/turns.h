@@ -16,8 +16,8 @@
 #include "base/hash.h"
 #include "base/list.h"
 
-#define TURNS_AT_ONCE_US 4000u /* of a turn, for who comes */
-#define TURNS_SERVED_US  4000u /* and then for who waits */
+#define TURNS_AT_ONCE_US 2000u /* of a turn, for who comes */
+#define TURNS_SERVED_US  2000u /* and then for who waits */
 #define TURNS_SLICE_US   500u  /* of these for one stream, who looks at it (turns_is_over) */
 #define TURNS_QUANTUM_US 1000u
 #define TURNS_DEBT_MAX   8u /* quanta */
