@@ -205,7 +205,7 @@ def test_a_worker_without_idle_connections_has_another_let_one_go(edge, origin):
     while not others:
         viewer, worker = comes()
         (held if worker == 0 else others).append(viewer)
-    assert refused(scene, "too_many_connections") > 0
+    scene.wait_for("refusals.too_many_connections", lambda count: count > 0)
     assert scene.stats()["connections"]["active"] <= 64
     close_all(held + others)
 
