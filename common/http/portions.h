@@ -16,7 +16,7 @@
 /* Of a connection. All zero at first. */
 struct portions {
     uint64_t rate_bytes_per_s; /* 0: it takes what it can get */
-    uint64_t due_us;           /* when the next one goes */
+    uint64_t free_us;          /* when the kernel lets the next packet leave */
     bool is_begun;             /* the response's first one has gone */
 };
 
@@ -26,8 +26,8 @@ void portions_begin(struct portions *p);
 /* From now on. What is too fast to be told apart by a timer goes as if it had no pace: the kernel has it. */
 void portions_set_pace(struct portions *p, uint64_t rate_bytes_per_s);
 
-/* How many of the `left` bytes of the response go now; 0: none yet. */
-uint64_t portions_size(const struct portions *p, uint64_t now_us, uint64_t left);
+/* How many of the `left` bytes of the response, which stand at this offset of a file, go now; 0: none yet. */
+uint64_t portions_size(const struct portions *p, uint64_t now_us, uint64_t offset_bytes, uint64_t left);
 void portions_took(struct portions *p, uint64_t now_us, uint64_t size);
 
 /* Until the next; 0: it may go. */

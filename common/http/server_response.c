@@ -347,11 +347,11 @@ static uint64_t now_us(const struct connection *c)
     return loop_now_ms(c->server->loop) * 1000;
 }
 
-static size_t portion(const struct connection *c, size_t size)
+static size_t portion(const struct connection *c, const struct span *span, size_t size)
 {
     uint64_t left = c->framing == HTTP_FRAMING_LENGTH ? c->body_left : size;
 
-    return size_min(size, portions_size(&c->portions, now_us(c), left));
+    return size_min(size, portions_size(&c->portions, now_us(c), span->offset_bytes, left));
 }
 
 static void await_portion(struct connection *c)
@@ -403,7 +403,7 @@ static size_t send_now(struct connection *c, const struct span *span)
 
     if (c->broken)
         return 0;
-    size = portion(c, size);
+    size = portion(c, span, size);
     ends_chunk = c->framing == HTTP_FRAMING_CHUNKED && size == c->chunk_left;
     if (size == 0)
         return 0;
