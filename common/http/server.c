@@ -25,12 +25,7 @@
 #define LINGER_SIZE_MAX    ((size_t)256 << 10)
 #define SPARE_INBOXES_MAX  256
 #define SPARE_OUTBOXES_MAX 256
-#define RETRY_AFTER_S      2  /* said to who is turned away */
-#define VICTIMS_MAX        64 /* looked at when there is no room for a connection */
-#define BLOCKED_MAX        16 /* the same, of those who take nothing; looking costs a system call */
-#define BLOCKED_FAIR_MS    1000
-#define CROWD_MIN          8 /* connections of a client, who is not asked to wait so long for one of them */
-#define BLOCKED_CROWD_MS   100
+#define RETRY_AFTER_S      2 /* said to who is turned away */
 #define HANDSHAKE_FAIR_MS  1000
 
 static const struct {
@@ -258,7 +253,7 @@ static void drop(struct connection *c, enum http_refusal refusal)
 }
 
 /* Whatever it is doing. */
-static void cut(struct connection *c, enum http_refusal refusal)
+void server_connection_cut(struct connection *c, enum http_refusal refusal)
 {
     const char *word = refusals[refusal].name;
 
@@ -743,7 +738,8 @@ static void on_deadline(struct timer *t)
 
 static void on_handshake_deadline(struct timer *t)
 {
-    cut(container_of(t, struct connection, handshake_deadline), HTTP_REFUSAL_HANDSHAKE_TIMEOUT);
+    server_connection_cut(container_of(t, struct connection, handshake_deadline),
+                          HTTP_REFUSAL_HANDSHAKE_TIMEOUT);
 }
 
 static const struct stream_events stream_events = {
@@ -832,120 +828,6 @@ void http_server_turn_away(struct http_server *s, int fd, const struct addr *pee
         s->options.on_refused(refusal, peer, status, sent_bytes, s->options.user);
 }
 
-/* A guest of no numbers is anybody. */
-static bool may_go_for(const struct connection *c, struct http_guest guest)
-{
-    if (guest.prefix)
-        return c->guest.prefix == guest.prefix;
-    return !guest.client || c->guest.client == guest.client;
-}
-
-/* Whom to cut off for another: who is one of too many, and of those the one of the largest crowd. */
-static struct connection *victim(struct http_server *s, struct http_guest guest)
-{
-    const struct http_gate *gate = s->options.gate;
-    struct connection *c, *found = NULL;
-    uint32_t most = 0;
-    unsigned looked = 0;
-
-    LIST_FOR_EACH (c, &s->waiting, waiting) {
-        uint32_t count = gate->crowd(gate->user, c->guest);
-
-        if (looked++ == VICTIMS_MAX)
-            break;
-        if (!may_go_for(c, guest))
-            continue;
-        if (!found || count > most) {
-            found = c;
-            most = count;
-        }
-    }
-    return found;
-}
-
-static uint64_t stalled_ms(struct connection *c)
-{
-    if (c->state == CONNECTION_HTTP2 && !c->drain.is_blocked) /* by windows, or requests that do not end */
-        return h2_connection_stalled_ms(c->h2);
-    return server_connection_stalled_ms(c);
-}
-
-/* Who has taken nothing for a while, though there is something: the longest blocked are asked. */
-static struct connection *stalled_victim(struct http_server *s, struct http_guest guest)
-{
-    const struct http_gate *gate = s->options.gate;
-    struct connection *c;
-    unsigned looked = 0;
-
-    LIST_FOR_EACH (c, &s->blocked, waiting) {
-        bool is_of_crowd = gate->crowd(gate->user, c->guest) >= CROWD_MIN;
-
-        if (looked++ == BLOCKED_MAX)
-            break;
-        if (may_go_for(c, guest) && stalled_ms(c) >= (is_of_crowd ? BLOCKED_CROWD_MS : BLOCKED_FAIR_MS))
-            return c;
-    }
-    return NULL;
-}
-
-/* Makes room for a connection by ending one whose client keeps it waiting, the longest first: so a flood of
- * idle ones pushes out itself, and who shares an address with it is still let in. */
-static bool make_room(struct http_server *s, struct http_guest guest, enum http_refusal refusal)
-{
-    struct connection *c = victim(s, guest);
-
-    if (!c)
-        c = stalled_victim(s, guest);
-    if (!c)
-        return false;
-    cut(c, refusal);
-    return true;
-}
-
-void http_server_push_out(struct http_server *s)
-{
-    const struct http_guest anybody = {0};
-
-    if (!s->draining)
-        make_room(s, anybody, HTTP_REFUSAL_TOO_MANY_CONNECTIONS);
-}
-
-bool http_server_has_idle(const struct http_server *s)
-{
-    return counter_read(&s->waiting_count) > 0;
-}
-
-/* The room for all is used up. This server's own waiting connections go first; if it has none, another's. */
-static bool enter(struct http_server *s, enum http_refusal *ret_refusal)
-{
-    const struct http_gate *gate = s->options.gate;
-    const struct http_guest anybody = {0};
-
-    if (gate->enter(gate->user, false, ret_refusal))
-        return true;
-    if (make_room(s, anybody, *ret_refusal))
-        return gate->enter(gate->user, false, ret_refusal);
-    return s->options.on_crowded && s->options.on_crowded(s->options.user) &&
-           gate->enter(gate->user, true, ret_refusal);
-}
-
-static bool pass_gate(struct http_server *s, const struct addr *peer, struct http_guest *ret_guest,
-                      enum http_refusal *ret_refusal)
-{
-    const struct http_gate *gate = s->options.gate;
-    struct http_guest nobody = {0};
-
-    if (!gate)
-        return true;
-    if (!enter(s, ret_refusal))
-        return false;
-    if (gate->identify(gate->user, peer, ret_guest, ret_refusal) ||
-        (make_room(s, *ret_guest, *ret_refusal) && gate->identify(gate->user, peer, ret_guest, ret_refusal)))
-        return true;
-    gate->leave(gate->user, nobody);
-    return false;
-}
-
 /* Handshakes at a time are bounded, so that who comes next waits no longer than for these. When all places
  * are taken the oldest gives its own up if it has had time enough: it stalls. If it has not, there is more to
  * do than can be done, and the newcomer is the one to go. */
@@ -958,7 +840,7 @@ static bool has_handshake_place(struct http_server *s)
     oldest = LIST_FIRST(&s->handshaking, struct connection, handshaking);
     if (loop_now_ms(s->loop) < oldest->accepted_ms + HANDSHAKE_FAIR_MS)
         return false;
-    cut(oldest, HTTP_REFUSAL_TOO_MANY_HANDSHAKES);
+    server_connection_cut(oldest, HTTP_REFUSAL_TOO_MANY_HANDSHAKES);
     return true;
 }
 
@@ -987,7 +869,7 @@ void http_server_accept(struct http_server *s, int fd, const struct addr *peer, 
     struct connection *c;
 
     if (s->draining || s->connection_count >= s->options.connections_max ||
-        (tls && !may_handshake(s, peer, &refusal)) || !pass_gate(s, peer, &guest, &refusal)) {
+        (tls && !may_handshake(s, peer, &refusal)) || !server_gate_pass(s, peer, &guest, &refusal)) {
         http_server_turn_away(s, fd, peer, tls != NULL, refusal);
         return;
     }

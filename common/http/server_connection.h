@@ -174,6 +174,14 @@ void server_connection_blocks(struct connection *c, bool blocks);
 uint64_t server_connection_idle_ms(const struct connection *c);
 bool server_connection_rest(struct connection *c);
 
+/* Ends it, whatever it is doing: without a response, counted. */
+void server_connection_cut(struct connection *c, enum http_refusal refusal);
+
+/* One more connection is counted at the gate; room is made for it if need be. False: *ret_refusal says why
+ * there is none. */
+bool server_gate_pass(struct http_server *s, const struct addr *peer, struct http_guest *ret_guest,
+                      enum http_refusal *ret_refusal);
+
 /* Nothing more will be said: waits a while for the client's end, then closes. */
 void server_connection_linger(struct connection *c);
 

@@ -16,8 +16,8 @@ uv_loop_t *loop_uv(struct loop *l);
 #define LOOP_SCRATCH_SIZE ((size_t)384 * 1024)
 char *loop_scratch(struct loop *l);
 
-/* Those who wait for their turn of this loop. Whom events or put-off work put there is served at the end of the
- * turn. */
+/* Those who wait for their turn of this loop. Whom events or put-off work put there is served at the end of
+ * the turn. */
 struct turns *loop_turns(struct loop *l);
 
 /* For the streams of this loop: how many of them were accepted and are open. */
