@@ -43,7 +43,8 @@
 #define UNSENT_FREE      ((size_t)4 << 20)   /* in one no more anyway, which the system's own bounds see to */
 #define UNSENT_NEW       ((size_t)256 << 10) /* in one that has taken nothing yet, when there are many */
 #define UNSENT_MIN       ((size_t)64 << 10)  /* and in each as much as this */
-#define LINGER_MAX_MS    15000               /* how long closed TLS streams may take for their last records */
+#define TOLD_MAX         8u /* events of a stream that waits for its turn, before it is polled for no more */
+#define LINGER_MAX_MS    15000 /* how long closed TLS streams may take for their last records */
 
 enum stream_state {
     STREAM_OPENING, /* on_open is due at the end of the turn, with s->error */
@@ -68,6 +69,7 @@ struct stream {
     struct turns_place place; /* of an accepted one that waits for its turn */
     int due;                  /* the UV_ events of that turn */
     int due_status;           /* negative: libuv's, instead of them */
+    unsigned told_count;      /* how often they have come again meanwhile */
     bool is_again_due;
     struct later settle; /* applies at the end of the turn what was changed outside of a callback */
     struct timer linger_deadline;
@@ -338,13 +340,14 @@ static bool may_go(struct stream *s)
     return !s->is_accepted || turns_may_go(turns, clock_monotonic_us()) || !turns_wait(turns, &s->place);
 }
 
-/* Whoever is told again of what it waits with is not polled for until then. */
+/* Whoever is told again and again of what it waits with is not polled for until then. To hear of it once more
+ * costs less than to stop and start. */
 static void note_due(struct stream *s, int status, int events)
 {
     if (status < 0) {
         s->due_status = status;
         s->armed = 0; /* libuv has stopped */
-    } else if ((events & ~s->due) == 0) {
+    } else if ((events & ~s->due) == 0 && ++s->told_count == TOLD_MAX) {
         uv_poll_stop(&s->poll);
         s->armed = 0;
     }
@@ -385,6 +388,7 @@ static void on_turn(struct turns_place *place)
     bool is_again_due = s->is_again_due;
 
     s->due = s->due_status = 0;
+    s->told_count = 0;
     s->is_again_due = false;
     s->in_event = true;
     if (is_again_due)
