@@ -33,7 +33,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SECOND_NS      1000000000u
+#define SECOND_NS      ((uint64_t)1000000000)
 #define ROUND_NS       (SECOND_NS / 10)
 #define DRAINS_AT_ONCE 32 /* then first bytes are looked for again */
 #define START_S        2
@@ -43,9 +43,9 @@
 #define SAMPLES_MAX    (1u << 20)
 #define END_SOON_SIZE \
     (64u << 10) /* so near to a segment's end a player is polled for: the next request is not late */
-#define RECEIVE_ROOM (1 << 20) /* as a player's has become after a while: no burst finds it full */
-#define ADDRESSES    250       /* of 127.x.y.1 to 127.x.y.250 */
-#define PLAYERS_NET  1         /* 127.1.0.0/16 and what follows */
+#define RECEIVE_ROOM (1 << 20)     /* as a player's has become after a while: no burst finds it full */
+#define ADDRESSES    ((size_t)250) /* of 127.x.y.1 to 127.x.y.250 */
+#define PLAYERS_NET  1             /* 127.1.0.0/16 and what follows */
 #define VISITORS_NET 101
 
 enum viewer_state { VIEWER_ABSENT, VIEWER_CONNECTING, VIEWER_ASKING, VIEWER_TAKING };
@@ -110,7 +110,7 @@ static void paths_read(struct paths *paths, const char *file_name, const char *a
     size_t capacity = 0;
     if (!file)
         die(file_name);
-    for (ssize_t size; (size = getline(&line, &capacity, file)) > 0;) {
+    while (getline(&line, &capacity, file) > 0) {
         line[strcspn(line, "\n")] = '\0';
         paths->requests = realloc(paths->requests, (paths->count + 1) * sizeof(*paths->requests));
         if (!paths->requests || asprintf(&paths->requests[paths->count++],
@@ -305,6 +305,8 @@ static void open_visitors(uint64_t passed_ns)
 static void drain_players(uint64_t passed_ns)
 {
     uint64_t wanted = due(crowd.player_count, passed_ns, ROUND_NS);
+    if (crowd.player_count == 0)
+        return;
     for (int i = 0; i < DRAINS_AT_ONCE && crowd.drains < wanted; i++) {
         struct viewer *v = &crowd.players[crowd.drains++ % crowd.player_count];
         if (v->state == VIEWER_TAKING)

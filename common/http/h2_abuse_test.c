@@ -300,7 +300,7 @@ static struct client *ask_early(struct stage *stage, int32_t count)
 /* Reads until the PING is answered and so many streams were refused, or to the end; how many were. */
 static unsigned hear_refused(struct client *c, unsigned wanted)
 {
-    unsigned char head[9], payload[16384];
+    unsigned char head[9], payload[16384] = {0};
     unsigned refused = 0;
 
     while ((refused < wanted || c->pongs == 0) && recv(c->fd, head, 9, MSG_WAITALL) == 9) {

@@ -181,6 +181,7 @@ static void *on_calloc(size_t count, size_t size, void *user)
 {
     void *at = count > 0 && size <= SLOT_SIZE / count ? place(user, count * size, true) : NULL;
 
+    // NOLINTNEXTLINE(clang-analyzer-optin.portability.UnixAPI): nothing may be asked for, too
     return at ? at : calloc(count, size);
 }
 

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#define SLOT     ((size_t)6 * 4096)
 #define SESSIONS 200u
 
 static nghttp2_session_callbacks *callbacks;
@@ -69,7 +70,7 @@ static void test_slots(void **state)
                 sessions[i] = make(&m[i], pool);
         for (unsigned i = 0; i < SESSIONS; i++)
             for (unsigned j = 0; j < i; j++)
-                assert_true(m[i].slot + 6 * 4096 <= m[j].slot || m[j].slot + 6 * 4096 <= m[i].slot);
+                assert_true(m[i].slot + SLOT <= m[j].slot || m[j].slot + SLOT <= m[i].slot);
         for (unsigned i = 0; i < SESSIONS; i++) {
             if (i % 7 == round)
                 continue;

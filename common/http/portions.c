@@ -13,7 +13,7 @@
 #define PAGE_BYTES     4096u
 
 /* Behind the kernel's own time for a packet, so that it finds it passed. */
-#define BEHIND_US (TIMER_GRANULARITY_MS * 1000u)
+#define BEHIND_US ((uint64_t)TIMER_GRANULARITY_MS * 1000)
 
 void portions_begin(struct portions *p)
 {

@@ -55,7 +55,7 @@ static void *slot_take(size_t size)
 
     if (slots.object_size == 0 && size > PAGE && size <= OBJECT_MAX)
         slots.object_size = size;
-    if (size != slots.object_size)
+    if (slots.object_size == 0 || size != slots.object_size)
         return NULL;
     if (slots.warm_count > 0)
         index = slots.warm[--slots.warm_count];

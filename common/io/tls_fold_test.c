@@ -109,7 +109,7 @@ static bool has_memory(const void *page)
 {
     unsigned char resident = 0;
 
-    assert_int_equal(mincore((void *)((uintptr_t)page & ~(PAGE - 1)), PAGE, &resident), 0);
+    assert_int_equal(mincore((char *)page - (uintptr_t)page % PAGE, PAGE, &resident), 0);
     return resident & 1;
 }
 

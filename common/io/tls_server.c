@@ -112,6 +112,7 @@ static int choose_identity(SSL *ssl, int *ret_alert, void *user)
 
 /* Who sends early data is answered while the handshake goes on. OpenSSL gives the kernel its keys before, and
  * would write behind its back: such a connection is encrypted here to its end. */
+// NOLINTNEXTLINE(readability-non-const-parameter): the signature is OpenSSL's
 static int on_client_hello(SSL *ssl, int *unused_alert, void *unused)
 {
     const unsigned char *content;

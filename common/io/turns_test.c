@@ -115,7 +115,7 @@ static void who_asks_for_little_comes_first(void **state)
     assert_int_equal(serve(1000, PLACE_COST_US), NOBODY);
     for (uint64_t spent_us = 0; spent_us < TURNS_QUANTUM_US; spent_us += PLACE_COST_US) {
         turns_wait(&turns, &viewer);
-        assert_in_range(serve(2 * CLIENTS, PLACE_COST_US), 0, CLIENTS);
+        assert_in_range(serve((size_t)2 * CLIENTS, PLACE_COST_US), 0, CLIENTS);
     }
 }
 
@@ -145,7 +145,7 @@ static void debts_are_made_good(void **state)
     turns_wait(&turns, &viewer);
     assert_ptr_equal(turns_next(&turns, 0), &viewer);
     turns_wait(&turns, &viewer);
-    turns_charge(&turns, 4 * TURNS_QUANTUM_US);
+    turns_charge(&turns, (uint64_t)4 * TURNS_QUANTUM_US);
     for (size_t i = 0; i < others; i++) {
         turns_place_init(&places[i], i, never);
         turns_wait(&turns, &places[i]);

@@ -250,7 +250,7 @@ static void comparisons_store_everything(void **state)
         replay_vod(a, 500);
         worth_stats(a->worth, &stats);
         assert_true(stats.refused == 0);
-        assert_true(stats.asked == 500 * VIEWERS);
+        assert_true(stats.asked == (uint64_t)500 * VIEWERS);
         assert_true(policies[i] == WORTH_FIFO ? stats.kept == 0 : stats.kept > 0);
         arena_free(a);
     }
@@ -301,7 +301,7 @@ static void a_refusing_policy_comes_to_its_senses(void **state)
     replay_vod(a, 1500);
     worth_stats(a->worth, &before);
     for (uint32_t i = 0; i < 4000; i++) { /* nothing like what it has learned from */
-        a->now_ms += 60 * 1000;
+        a->now_ms += 60 * 1000ll;
         ask(a, 12000 + i % 2000,
             &(struct store_hint){.title = 7, .segment = 5000 + i % 2000, .kind = STORE_VOD});
     }
