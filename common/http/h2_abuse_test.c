@@ -73,6 +73,17 @@ static void attack_many_headers(struct client *c)
     client_raw_frame(c, NGHTTP2_CONTINUATION, END_HEADERS, 1, fields, sizeof(fields));
 }
 
+/* A large field once, then named by a byte each: 400 fields, of 240 kB. */
+static void attack_bomb(struct client *c)
+{
+    char fields[6 + 600 + 400] = "\x40\x01x\x7f\xd9\x03"; /* x: 600 bytes, into the dynamic table */
+
+    memset(fields + 6, 'x', 600);
+    memset(fields + 606, 0xbe, 400);
+    client_raw_frame(c, NGHTTP2_HEADERS, END_STREAM, 1, block, BLOCK_SIZE);
+    client_raw_frame(c, NGHTTP2_CONTINUATION, END_HEADERS, 1, fields, sizeof(fields));
+}
+
 static void attack_settings(struct client *c)
 {
     for (int i = 0; i < 1000; i++)
@@ -195,6 +206,7 @@ static void test_each_attack_has_its_name(void **state)
         {attack_continuation, HTTP_REFUSAL_H2_CONTINUATION_FLOOD, NGHTTP2_ENHANCE_YOUR_CALM},
         {attack_empty_continuation, HTTP_REFUSAL_H2_CONTINUATION_FLOOD, NGHTTP2_ENHANCE_YOUR_CALM},
         {attack_many_headers, HTTP_REFUSAL_H2_HEADER_FLOOD, NGHTTP2_ENHANCE_YOUR_CALM},
+        {attack_bomb, HTTP_REFUSAL_H2_HEADER_FLOOD, NGHTTP2_ENHANCE_YOUR_CALM},
         {attack_settings, HTTP_REFUSAL_H2_SETTINGS_FLOOD, NGHTTP2_ENHANCE_YOUR_CALM},
         {attack_ping, HTTP_REFUSAL_H2_PING_FLOOD, NGHTTP2_ENHANCE_YOUR_CALM},
         {attack_priority, HTTP_REFUSAL_H2_PRIORITY_FLOOD, NGHTTP2_ENHANCE_YOUR_CALM},

@@ -11,6 +11,7 @@
 
 #define BODY_WASTE_MAX  ((size_t)16 << 10) /* of a body that nobody wants */
 #define FIELDS_SEEN_MAX 1000u              /* in a header block: more are no large head but an attack */
+#define LIST_SIZES_MAX  8u                 /* the same, of the size that is accepted */
 
 void h2_request_give_inbox(struct h2_connection *h)
 {
@@ -52,9 +53,11 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
         return 0;
     h2_head_add(&h->block, slice_make((const char *)name, name_size),
                 slice_make((const char *)value, value_size));
-    if (h->block.fields_seen > FIELDS_SEEN_MAX)
-        h2_connection_must_end(h, HTTP_REFUSAL_H2_HEADER_FLOOD);
-    return 0;
+    if (h->block.fields_seen <= FIELDS_SEEN_MAX &&
+        h->block.list_size <= LIST_SIZES_MAX * h->c->server->options.head_size_max)
+        return 0;
+    h2_connection_must_end(h, HTTP_REFUSAL_H2_HEADER_FLOOD);
+    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* the rest is unpacked, but not looked at */
 }
 
 static void reset_malformed(struct h2_stream *s)
