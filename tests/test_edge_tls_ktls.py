@@ -21,7 +21,7 @@ from harness.scene import HOST, KIB, MIB, Scene, noise
 LISTEN = [{"address": "127.0.0.1:0"}, {"address": "127.0.0.1:0", "tls": True}]
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 TCP_ULP = 31
-MODULES = "gf128mul ghash-generic ctr gcm tls"
+MODULES = "gf128mul ghash-generic ctr crypto_null gcm tls"
 
 
 def has_ktls():
