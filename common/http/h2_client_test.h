@@ -10,6 +10,7 @@
 #include <nghttp2/nghttp2.h>
 #include <sys/socket.h>
 
+#include "client_talk_test.h"
 #include "h2_life_test.h"
 
 #define ANSWERS_MAX 300 /* streams of one connection, as 2 * index + 1 */
@@ -119,21 +120,6 @@ static inline int client_on_close(nghttp2_session *session, int32_t id, uint32_t
     return 0;
 }
 
-static inline int client_dial(struct stage *stage, int receive_buffer)
-{
-    struct sockaddr_storage sa;
-    socklen_t size = addr_to_sockaddr(&stage->address, &sa);
-    struct timeval patience = {.tv_sec = 20};
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-    if (receive_buffer)
-        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof(receive_buffer));
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-    assert_int_equal(connect(fd, (struct sockaddr *)&sa, size), 0);
-    return fd;
-}
-
 /* A body that never comes: the test sends DATA itself. */
 static inline ssize_t client_no_body_yet(nghttp2_session *session, int32_t id, uint8_t *buffer, size_t size,
                                          uint32_t *flags, nghttp2_data_source *source, void *user)
@@ -153,7 +139,7 @@ static inline struct client *client_open(struct stage *stage, uint32_t window, b
     nghttp2_option *option;
 
     c->stage = stage;
-    c->fd = client_dial(stage, receive_buffer);
+    c->fd = client_dial(&stage->address, receive_buffer);
     nghttp2_session_callbacks_new(&callbacks);
     nghttp2_session_callbacks_set_send_callback(callbacks, client_on_send);
     nghttp2_session_callbacks_set_on_header_callback(callbacks, client_on_header);

@@ -542,7 +542,7 @@ static void test_a_preface_split_anywhere(void **state)
 
     (void)state;
     for (size_t split = 1; split < sizeof(hello) - 1; split += 4) {
-        int fd = client_dial(stage, 0);
+        int fd = client_dial(&stage->address, 0);
         char frame[9];
 
         assert_int_equal(send(fd, hello, split, 0), split);
@@ -564,7 +564,7 @@ static void test_what_only_begins_like_a_preface(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_COUNT(texts); i++) {
         char answer[64] = "";
-        int fd = client_dial(stage, 0);
+        int fd = client_dial(&stage->address, 0);
 
         assert_true(send(fd, texts[i], strlen(texts[i]), 0) > 0);
         assert_true(recv(fd, answer, sizeof(answer) - 1, 0) > 12);

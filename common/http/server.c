@@ -664,14 +664,12 @@ static void on_again(void *user)
 {
     struct connection *c = user;
 
-    if (c->state == CONNECTION_HTTP2) {
+    if (c->state == CONNECTION_HTTP2)
         h2_connection_on_later(c->h2);
-    } else if (c->state == CONNECTION_EXCHANGE && c->awaits_writable && !c->blocked && !c->broken) {
-        c->awaits_writable = false;
-        c->x.events->on_writable(&c->x);
-    } else if (c->state == CONNECTION_IDLE) {
+    else if (c->state == CONNECTION_EXCHANGE)
+        server_response_go_on(c);
+    else if (c->state == CONNECTION_IDLE)
         serve_requests(c);
-    }
 }
 
 static void on_later(struct later *later)

@@ -135,6 +135,9 @@ void server_response_end(struct connection *c);
 /* The socket takes bytes again. */
 void server_response_on_writable(struct connection *c);
 
+/* Tells who waits to send, if it may. */
+void server_response_go_on(struct connection *c);
+
 /* The next portion of a paced response may go. */
 void server_response_on_due(struct connection *c);
 void server_response_next_portions(struct later *later); /* server->next_portions */

@@ -371,7 +371,7 @@ void server_response_on_due(struct connection *c)
     later_start(c->server->loop, &c->server->next_portions);
 }
 
-static void go_on(struct connection *c)
+void server_response_go_on(struct connection *c)
 {
     if (c->state == CONNECTION_EXCHANGE && c->awaits_writable && !c->blocked && !c->broken) {
         c->awaits_writable = false;
@@ -387,7 +387,7 @@ void server_response_next_portions(struct later *later)
         struct connection *c = LIST_FIRST(&s->due, struct connection, due);
 
         list_remove(&c->due);
-        go_on(c);
+        server_response_go_on(c);
     }
     if (!list_is_empty(&s->due))
         later_start(s->loop, &s->next_portions);
@@ -537,5 +537,5 @@ void server_response_on_writable(struct connection *c)
     if (c->state == CONNECTION_FLUSH)
         server_response_end(c);
     else
-        go_on(c);
+        server_response_go_on(c);
 }
