@@ -157,9 +157,7 @@ static void test_what_is_of_no_site_goes_first(void **state)
         put(t, i, 1, 2 * SIZE);
     uint64_t of_c = store_site_bytes(t->f.store, 1), of_b = store_site_bytes(t->f.store, 2);
     configure(t, &b, NULL);
-    await_bytes(t, 0, of_c);
-    await_bytes(t, 1, of_b);
-    assert_int_equal(fixture_stats(&t->f).reclaimed_regions, 0);
+    await_bytes(t, 1, of_b); /* c's may never all be counted: a region of them may go before */
     flood(t, 1, 4);
     assert_true(store_site_bytes(t->f.store, 0) <= of_c - 3 * FIXTURE_REGION_BYTES);
     for (unsigned i = 0; i < OURS; i++)
